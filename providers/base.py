@@ -1,0 +1,97 @@
+"""What every provider adapter takes and gives, whatever protocol it speaks."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to a model: the conversation so far and how to answer it.
+
+    A parameter that is `None` is not sent: the provider's own default applies.
+    """
+
+    model: str
+    messages: tuple[ChatMessage, ...]
+    temperature: float | None = 0.7
+    top_p: float | None = None
+    max_output_tokens: int | None = None
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts as billed; a later `Usage` replaces an earlier one.
+
+    `output_tokens` includes the reasoning tokens and `input_tokens` the cached
+    ones, whichever way the provider counts. `None` means it did not say.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    estimated: bool = False
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
+    TOOL_CALLS = "tool_calls"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The provider's own word that the answer is whole; given once, last of all."""
+
+    reason: FinishReason
+
+
+StreamPart = TextDelta | ReasoningDelta | Usage | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    id: str
+    name: str | None = None
+    context_window: int | None = None
+
+
+class Adapter(Protocol):
+    """A provider, ready to be asked."""
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        """Yield the answer piece by piece; the last part is `Finished`.
+
+        Raises a `ProviderError` for every failure. A stream that ends without
+        the provider's own end marker or finish reason raises `BrokenStream`.
+        Closing the generator closes the provider's connection at once.
+        """
+        ...
+
+    async def list_models(self) -> list[ModelInfo]:
+        """Return the models this key may use; raises a `ProviderError`."""
+        ...

@@ -1,0 +1,129 @@
+"""What can go wrong with a provider.
+
+    ProviderError                  provider_error
+    ├── ProviderUnavailable        provider_unavailable      could not connect, 5xx
+    │   ├── ProviderTimeout        provider_timeout
+    │   └── ProviderOverloaded     provider_overloaded       503, 529
+    ├── ProviderRejected           provider_rejected         the other 4xx
+    │   ├── InvalidCredentials     invalid_credentials       401, 403
+    │   ├── QuotaExceeded          provider_quota_exceeded   402
+    │   ├── RateLimited            provider_rate_limited     429
+    │   ├── ModelNotFound          model_not_found           404
+    │   ├── ContextTooLong         context_too_long
+    │   └── ContentBlocked         content_blocked
+    ├── AddressRefused             address_not_allowed       the guarded transport said no
+    ├── AnswerTooLarge             answer_too_large
+    └── BrokenStream               broken_stream             unreadable, or ended early
+
+The class says what happened, and its text is for the person who asked. What
+the provider itself said goes to `detail`, which is for the log: it never
+holds a key, and is never sent to a client.
+"""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+class ProviderError(Exception):
+    """A provider did not give a whole answer.
+
+    `status` is the provider's HTTP status where there was one, `retry_after`
+    the seconds it asked us to wait. `http_status` is what our own API answers
+    where the fault is found before a stream begins.
+    """
+
+    code: str = "provider_error"
+    text: str | Promise = _("The provider reported an error. Try again, or choose another model.")
+    retryable: bool = False
+    http_status: int = 502
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.status = status
+        self.retry_after = retry_after
+        if retryable is not None:
+            self.retryable = retryable
+
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status})" if self.status else ""
+        return f"{self.code}{status}: {self.detail}" if self.detail else f"{self.code}{status}"
+
+
+class ProviderUnavailable(ProviderError):
+    code = "provider_unavailable"
+    text = _("The provider cannot be reached. Check its address, or try again in a moment.")
+    retryable = True
+
+
+class ProviderTimeout(ProviderUnavailable):
+    code = "provider_timeout"
+    text = _("The provider did not answer in time. Try again in a moment.")
+    http_status = 504
+
+
+class ProviderOverloaded(ProviderUnavailable):
+    code = "provider_overloaded"
+    text = _("The provider is overloaded. Try again in a moment.")
+    http_status = 503
+
+
+class ProviderRejected(ProviderError):
+    code = "provider_rejected"
+    text = _("The provider refused the request. Check the model and the settings of this provider.")
+
+
+class InvalidCredentials(ProviderRejected):
+    code = "invalid_credentials"
+    text = _("The provider refused the API key. Check the key in the settings.")
+
+
+class QuotaExceeded(ProviderRejected):
+    code = "provider_quota_exceeded"
+    text = _("The account at the provider has no credit left. Top it up, or use another key.")
+
+
+class RateLimited(ProviderRejected):
+    code = "provider_rate_limited"
+    text = _("The provider limits how often you may ask. Wait a little, then try again.")
+    retryable = True
+    http_status = 503
+
+
+class ModelNotFound(ProviderRejected):
+    code = "model_not_found"
+    text = _("The provider does not know this model. Choose another one.")
+
+
+class ContextTooLong(ProviderRejected):
+    code = "context_too_long"
+    text = _("The conversation is too long for this model. Start a new one, or choose another model.")
+
+
+class ContentBlocked(ProviderRejected):
+    code = "content_blocked"
+    text = _("The provider's content filter refused this conversation. Word it differently.")
+
+
+class AddressRefused(ProviderError):
+    code = "address_not_allowed"
+    text = _("This address is not allowed. Only public http and https addresses can be used.")
+    http_status = 400
+
+
+class AnswerTooLarge(ProviderError):
+    code = "answer_too_large"
+    text = _("The answer was longer than this server accepts, and was cut off.")
+
+
+class BrokenStream(ProviderError):
+    code = "broken_stream"
+    text = _("The answer broke off before its end. Try again.")
+    retryable = True
