@@ -1,0 +1,132 @@
+"""Views of the API: DRF's, run as one unit of work on a database thread."""
+
+import codecs
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import IO, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework import parsers
+from rest_framework.exceptions import ParseError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from chatproject.db import in_db
+
+
+class JSONParser(parsers.BaseParser):
+    """Strict JSON; whatever is wrong with it, nesting included, is the sender's 400."""
+
+    media_type = "application/json"
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        try:
+            data = json.loads(codecs.decode(stream.read(), "utf-8"), parse_constant=_refuse)
+        except (ValueError, RecursionError) as exc:
+            raise ParseError from exc
+        if not isinstance(data, dict):
+            raise ParseError
+        return data
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class EventStreamRenderer(BaseRenderer):
+    """Lets a client ask for `text/event-stream`; events are not rendered here."""
+
+    media_type = "text/event-stream"
+    format = "events"
+    charset = "utf-8"
+
+    def render(self, data: Any, *args: Any, **kwargs: Any) -> bytes:
+        raise AssertionError("an event stream is not rendered by DRF")
+
+
+class StreamNegotiation(DefaultContentNegotiation):
+    """Accepts JSON or an event stream; what is refused is refused in JSON either way."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        super().select_renderer(request, [*renderers, EventStreamRenderer()], format_suffix)
+        return JSONRenderer(), JSONRenderer.media_type
+
+
+class AsyncAPIView(APIView):
+    """A DRF view whose handlers run off the event loop, rendering included.
+
+    The handlers themselves are ordinary synchronous ones. One that has more to
+    do than the database, such as a stream to follow, returns a coroutine
+    function: it is awaited on the event loop, with no connection held, and what
+    it returns is the response.
+    """
+
+    @classmethod
+    def as_view(cls, *args: Any, **initkwargs: Any) -> Callable[..., Awaitable[HttpResponseBase]]:
+        view = super().as_view(*args, **initkwargs)
+
+        async def on_loop(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            outcome = await in_db(_respond, view, request, *args, **kwargs)
+            if isinstance(outcome, Continuation):
+                return await outcome.run()
+            return outcome
+
+        on_loop.__dict__.update(view.__dict__)
+        on_loop.__doc__ = cls.__doc__
+        on_loop.__name__ = cls.__name__
+        return on_loop
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(response, Continuation):
+            return response
+        return super().finalize_response(request, response, *args, **kwargs)
+
+
+class Continuation(HttpResponseBase):
+    """What a handler returns to go on on the event loop, once its unit of work has ended.
+
+    `then` returns the response. A `Response` or an exception is told as by any handler.
+    """
+
+    def __init__(self, view: APIView, then: Callable[[], Awaitable[Response | HttpResponseBase]]) -> None:
+        super().__init__()
+        self._view = view
+        self._then = then
+
+    async def run(self) -> HttpResponseBase:
+        try:
+            response = await self._then()
+        except Exception as exc:  # the view's edge: what is known becomes an answer, the rest a 500
+            response = await in_db(self._view.handle_exception, exc)
+        if isinstance(response, Response):
+            return await in_db(_render, self._view, response)
+        return response
+
+
+def _respond(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    response = view(request, *args, **kwargs)
+    return plain(response) if isinstance(response, Response) else response
+
+
+def _render(view: APIView, response: Response) -> HttpResponse:
+    request = view.request
+    finished = view.finalize_response(request, response, *view.args, **view.kwargs)
+    return plain(finished)
+
+
+def plain(response: Response) -> HttpResponse:
+    """Return a rendered DRF response as a plain one, which Django sends without another thread hop."""
+    response.render()
+    answer = HttpResponse(response.content, status=response.status_code)
+    for name, value in response.items():
+        answer[name] = value
+    return answer

@@ -1,0 +1,141 @@
+"""The ASGI application: Django, with what Django's own lacks around it.
+
+From the outside in: lifespan (Django speaks none), the bound on request bodies
+(Django would first write all of a body to disk), static files, and Django
+itself on a bounded number of threads.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+django.setup(set_prefix=False)
+
+# Everything below reads settings or models, so it can only be imported now.
+from asgiref.sync import ThreadSensitiveContext  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.utils import translation  # noqa: E402
+from servestatic import ServeStaticASGI  # noqa: E402
+
+from chat import runtime  # noqa: E402
+from chatproject.db import quietest_lane  # noqa: E402
+from chatproject.errors import PLAIN  # noqa: E402
+from chatproject.errors import body as error_body  # noqa: E402
+from chatproject.middleware import best_language  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class DjangoOnLanes(ASGIHandler):
+    """Django's handler, whose synchronous work shares a few threads.
+
+    As shipped, every request that touches synchronous code gets a thread of its
+    own for its whole life: one for every open stream.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with ThreadSensitiveContext(executor=quietest_lane()):
+            await self.handle(scope, receive, send)
+
+
+class BodyTooLarge(Exception):
+    pass
+
+
+def bound_bodies(app: App, *, limit: int) -> App:
+    """Refuse a body of more than `limit` bytes: at once where its length is told, else where it passes it."""
+
+    async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or len(length) > 18 or int(length) > limit:
+            return await _refuse(scope, send)
+        read = 0
+        started = False
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > limit:
+                raise BodyTooLarge
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, counted, noted)
+        except BodyTooLarge:
+            if not started:
+                await _refuse(scope, send)
+
+    return bounded
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    code, text = PLAIN[413]
+    accepted = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+    with translation.override(best_language(accepted)):
+        content = json.dumps(error_body(code, text), ensure_ascii=False).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(content)).encode()),
+        (b"connection", b"close"),  # the rest of the body is not worth reading
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+def with_lifespan(app: App) -> App:
+    """Start and stop what lives as long as the process: the provider client and the running answers."""
+
+    async def spanned(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            return await app(scope, receive, send)
+        if scope["type"] != "lifespan":
+            raise ValueError(f"{scope['type']} connections are not served here")
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await runtime.start()
+                except Exception:
+                    logger.exception("the server could not start")
+                    await send({"type": "lifespan.startup.failed", "message": "see the log"})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await runtime.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    return spanned
+
+
+def _static(app: App) -> App:
+    return ServeStaticASGI(
+        app,
+        root=str(settings.STATIC_ROOT),
+        prefix=settings.STATIC_URL,
+        immutable_file_test=r"\.[0-9a-f]{12}\.",
+    )
+
+
+application = with_lifespan(bound_bodies(_static(DjangoOnLanes()), limit=settings.MAX_BODY_BYTES))

@@ -1,0 +1,181 @@
+"""The one error shape of the API: `{"error", "code", "fields"?}`, whoever raises it."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+logger = logging.getLogger(__name__)
+
+Text = str | Promise
+
+
+class ApiError(exceptions.APIException):
+    """A refusal with a stable code, a text for a person, and a status."""
+
+    status_code = 400
+    code = "bad_request"
+    text: Text = _("The request could not be understood.")
+
+    def __init__(self, *, retry_after: float | None = None) -> None:
+        super().__init__(self.text, self.code)
+        self.wait = retry_after
+
+
+class NotAuthenticated(ApiError):
+    status_code = 401
+    code = "not_authenticated"
+    text = _("Sign in first.")
+
+
+class Throttled(ApiError):
+    status_code = 429
+    code = "rate_limited"
+    text = _("Too many requests. Wait a moment, then try again.")
+
+
+@runtime_checkable
+class Refusal(Protocol):
+    """What any other error needs to be told to a client, a provider's for one."""
+
+    code: str
+    text: Text
+    http_status: int
+    retry_after: float | None
+
+
+# DRF's own exceptions, by their default codes, in this project's words.
+DRF_TEXTS: dict[str, tuple[str, Text]] = {
+    "parse_error": ("malformed_json", _("The body is not valid JSON.")),
+    "authentication_failed": ("invalid_token", _("The sign-in is no longer valid. Sign in again.")),
+    "not_authenticated": ("not_authenticated", _("Sign in first.")),
+    "permission_denied": ("permission_denied", _("You may not do this.")),
+    "not_found": ("not_found", _("Not found.")),
+    "method_not_allowed": ("method_not_allowed", _("This method is not allowed here.")),
+    "not_acceptable": ("not_acceptable", _("None of the requested formats can be given.")),
+    "unsupported_media_type": ("unsupported_media_type", _("Send the body as application/json.")),
+    "throttled": ("rate_limited", _("Too many requests. Wait a moment, then try again.")),
+    "error": ("server_error", _("Something went wrong on the server. Try again.")),
+}
+
+PLAIN: dict[int, tuple[str, Text]] = {
+    400: ("bad_request", _("The request could not be understood.")),
+    403: ("permission_denied", _("You may not do this.")),
+    404: ("not_found", _("Not found.")),
+    413: ("body_too_large", _("The request is too large.")),
+    500: ("server_error", _("Something went wrong on the server. Try again.")),
+    503: ("shutting_down", _("The server is restarting. Try again in a moment.")),
+}
+
+
+def body(code: str, text: Text, fields: Mapping[str, list[str]] | None = None) -> dict[str, Any]:
+    shape: dict[str, Any] = {"error": str(text), "code": code}
+    if fields:
+        shape["fields"] = dict(fields)
+    return shape
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """Give every exception that a client can cause the one shape; others are a 500."""
+    if isinstance(exc, Http404 | ObjectDoesNotExist):
+        exc = exceptions.NotFound()
+    elif isinstance(exc, PermissionDenied):
+        exc = exceptions.PermissionDenied()
+    if isinstance(exc, ApiError):
+        return _response(exc.status_code, body(exc.code, exc.text), wait=exc.wait)
+    if isinstance(exc, exceptions.ValidationError):
+        fields = flatten(exc.detail)
+        first = next(iter(fields.values()), [str(_("Check what you entered."))])[0]
+        return _response(400, body("invalid", first, fields))
+    if isinstance(exc, exceptions.APIException):
+        codes = exc.get_codes()
+        code, text = DRF_TEXTS.get(exc.default_code, (str(codes), exc.detail))
+        if isinstance(codes, str) and codes != exc.default_code:
+            code, text = codes, exc.detail
+        challenge = getattr(exc, "auth_header", None)
+        return _response(
+            exc.status_code, body(code, text), wait=getattr(exc, "wait", None), challenge=challenge
+        )
+    if isinstance(exc, Refusal):
+        return _response(exc.http_status, body(exc.code, exc.text), wait=exc.retry_after)
+    return None
+
+
+def _response(
+    status: int, data: dict[str, Any], *, wait: float | None = None, challenge: str | None = None
+) -> Response:
+    headers = {}
+    if wait is not None:
+        headers["Retry-After"] = str(max(1, round(wait)))
+    if challenge or status == 401:
+        headers["WWW-Authenticate"] = challenge or 'Bearer realm="api"'
+    return Response(data, status=status, headers=headers)
+
+
+def flatten(detail: Any, name: str = "") -> dict[str, list[str]]:
+    """Return nested validation errors as `{"field": ["text"]}`; dots name what is nested."""
+    if isinstance(detail, Mapping):
+        fields: dict[str, list[str]] = {}
+        for key, value in detail.items():
+            key = "" if key == "non_field_errors" else str(key)
+            for path, texts in flatten(value, ".".join(filter(None, (name, key)))).items():
+                fields.setdefault(path, []).extend(texts)
+        return fields
+    if isinstance(detail, list):
+        if any(isinstance(item, Mapping | list) for item in detail):
+            fields = {}
+            for item in detail:
+                for path, texts in flatten(item, name).items():
+                    fields.setdefault(path, []).extend(texts)
+            return fields
+        return {name or "nonFieldErrors": [str(item) for item in detail]}
+    return {name or "nonFieldErrors": [str(detail)]}
+
+
+def error_response(status: int, *, code: str = "", text: Text = "", wait: float | None = None) -> JsonResponse:
+    """Return the one error shape where no DRF view is at hand."""
+    plain_code, plain_text = PLAIN.get(status, PLAIN[500])
+    response = JsonResponse(body(code or plain_code, text or plain_text), status=status)
+    if wait is not None:
+        response["Retry-After"] = str(max(1, round(wait)))
+    return response
+
+
+def _page(request: HttpRequest, status: int) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return error_response(status)
+    code, text = PLAIN[status]
+    return render(request, "error.html", {"status": status, "code": code, "text": text}, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _page(request, 500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Answer a form without a valid CSRF token, most often one left open for too long."""
+    text = _("This form is out of date. Go back, reload the page, and send it again.")
+    if request.path.startswith("/api/"):
+        return error_response(403, code="csrf_failed", text=text)
+    return render(
+        request, "error.html", {"status": 403, "code": "csrf_failed", "text": text}, status=403
+    )

@@ -1,0 +1,147 @@
+"""Start the service: `python -m chatproject.launch`, which `make run` calls.
+
+It makes what a first start needs (a secret, the tables, an administrator, the
+static files), says plainly what is missing where it cannot, and then serves.
+"""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class CannotStart(Exception):
+    """Something the operator has to mend; its text says what."""
+
+
+def main() -> None:
+    try:
+        data_dir = prepare_environment()
+        prepare_database(data_dir)
+        serve()
+    except CannotStart as exc:
+        sys.exit(f"Cannot start: {exc}")
+
+
+def prepare_environment() -> Path:
+    """Fill in what the environment leaves open, keep the secret, and load the settings."""
+    data_dir = Path(os.environ.get("DATA_DIR", "").strip() or PROJECT / "data").expanduser().resolve()
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as exc:
+        raise CannotStart(f"the data folder {data_dir} cannot be made ({exc.strerror}). Set DATA_DIR.") from exc
+    os.environ["DATA_DIR"] = str(data_dir)
+    if not (os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE")):
+        os.environ["SECRET_KEY_FILE"] = str(kept_secret(data_dir / "secret-key"))
+    host = os.environ.get("HOST", "").strip() or "127.0.0.1"
+    if host in {"127.0.0.1", "::1", "localhost"}:
+        # Who can reach the page can already reach the machine, so a model on it is within reach.
+        os.environ.setdefault("ALLOW_PRIVATE_PROVIDER_HOSTS", "1")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+    except ImproperlyConfigured as exc:
+        raise CannotStart(str(exc)) from exc
+    return data_dir
+
+
+def kept_secret(path: Path) -> Path:
+    """Make the secret on the first start; two starts at once agree on one."""
+    if not path.exists():
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        draft.unlink()
+    return path
+
+
+@contextlib.contextmanager
+def one_at_a_time(data_dir: Path) -> Iterator[None]:
+    """Hold the set-up of this data folder, and of this database, for one process."""
+    from django.db import connection
+
+    with (data_dir / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if connection.vendor != "postgresql":
+            yield
+            return
+        with connection.cursor() as cursor:
+            # Any number will do as long as every start of this service asks for the same.
+            cursor.execute("SELECT pg_advisory_lock(7280441)")
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(7280441)")
+
+
+def prepare_database(data_dir: Path) -> None:
+    from django.core.management import call_command
+    from django.db import DatabaseError, connections
+    from django.db.utils import InterfaceError
+
+    try:
+        with one_at_a_time(data_dir):
+            call_command("migrate", interactive=False, verbosity=0)
+            create_administrator()
+            call_command("collectstatic", interactive=False, verbosity=0)
+    except (DatabaseError, InterfaceError) as exc:
+        raise CannotStart(f"the database does not answer ({type(exc).__name__}). Check DATABASE_URL.") from exc
+    finally:
+        connections.close_all()
+
+
+def create_administrator() -> None:
+    """Create the first administrator, once: where there is no account at all."""
+    from django.contrib.auth import get_user_model
+
+    users = get_user_model().objects
+    if users.exists():
+        return
+    name = os.environ.get("ADMIN_USERNAME", "").strip() or "admin"
+    given = os.environ.get("ADMIN_PASSWORD", "")
+    password = given or secrets.token_urlsafe(12)
+    users.create_superuser(username=name, password=password)
+    if not given:
+        print(f"\n  Administrator created: {name}\n  Password, shown this once: {password}\n", flush=True)
+
+
+def serve() -> None:
+    import uvicorn
+    from django.conf import settings
+
+    from chatproject.env import env_int
+
+    host = os.environ.get("HOST", "").strip() or "127.0.0.1"
+    port = env_int("PORT", 8000)
+    processes = env_int("WEB_CONCURRENCY", 1)
+    if processes > 1 and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        raise CannotStart("more than one process (WEB_CONCURRENCY) needs PostgreSQL. Set DATABASE_URL.")
+    shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 (compared, not bound)
+    print(f"  Chat page: http://{f'[{shown}]' if ':' in shown else shown}:{port}/\n", flush=True)
+    uvicorn.run(
+        "chatproject.asgi:application",
+        host=host,
+        port=port,
+        workers=processes,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Ours ends the running answers first; this is for whatever still hangs after that.
+        timeout_graceful_shutdown=int(settings.CHAT_SHUTDOWN_GRACE_SECONDS) + 5,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Settings, read top to bottom. The environment is read here and nowhere else.
+
+Every name and default is documented in the README's configuration table.
+"""
+
+import hashlib
+import hmac
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import dj_database_url
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from chatproject.env import env_bool, env_float, env_int, env_list, env_secret, env_str
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
+
+# --- Secrets ---------------------------------------------------------------------------------------
+
+SECRET_KEY = env_secret("SECRET_KEY")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. Set it (or SECRET_KEY_FILE) to a long random text; `make run` makes one itself."
+    )
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("SECRET_KEY is too short: use at least 32 random characters.")
+
+
+def _derived(purpose: str) -> str:
+    return hmac.new(SECRET_KEY.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+# The first key encrypts, all of them decrypt; see `manage.py rotate_provider_keys`.
+FIELD_ENCRYPTION_KEYS = [
+    key for key in re.split(r"[,\s]+", env_secret("FIELD_ENCRYPTION_KEYS")) if key
+] or [_derived("field-encryption")]
+
+# --- Where it is served ------------------------------------------------------------------------------
+
+DEBUG = env_bool("DEBUG", False)
+HTTPS = env_bool("HTTPS", False)  # served behind TLS: secure cookies and HSTS
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
+CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS", [])
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "idempotency-key", "last-event-id"]
+CORS_EXPOSE_HEADERS = ["retry-after"]
+
+ROOT_URLCONF = "chatproject.urls"
+ASGI_APPLICATION = "chatproject.asgi.application"
+APPEND_SLASH = False
+
+# --- Apps and the request's way in -------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "csp",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "django_ratelimit",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "accounts",
+    "providers",
+    "chat",
+]
+
+# The API authenticates in its views and needs no cookies, messages or redirects: it passes the
+# page middleware by (see chatproject/middleware.py). Nothing here may be synchronous only.
+MIDDLEWARE = [
+    "chatproject.middleware.api_middleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "chatproject.middleware.PageSecurityMiddleware",
+    "chatproject.middleware.PageCSPMiddleware",
+    "chatproject.middleware.PageSessionMiddleware",
+    "chatproject.middleware.PageCsrfMiddleware",
+    "chatproject.middleware.PageAuthenticationMiddleware",
+    "chatproject.middleware.PageLocaleMiddleware",
+    "chatproject.middleware.PageMessageMiddleware",
+    "chatproject.middleware.PageXFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- Database ------------------------------------------------------------------------------------------
+
+DATABASE_URL = env_str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'chat.sqlite3'}")
+DATABASE = dj_database_url.parse(DATABASE_URL)
+if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
+    # Both together let 50 chats write at once; either alone does not (measured).
+    DATABASE["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
+    }
+    DATABASE["CONN_MAX_AGE"] = None
+elif DATABASE["ENGINE"] == "django.db.backends.postgresql":
+    DATABASE["OPTIONS"] = {
+        **DATABASE.get("OPTIONS", {}),
+        "pool": {"min_size": 1, "max_size": env_int("DATABASE_POOL_SIZE", 10), "timeout": 10},
+    }
+    DATABASE["CONN_MAX_AGE"] = 0  # every unit of work gives its connection back to the pool
+else:
+    raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://.")
+DATABASES = {"default": DATABASE}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Cache and limits ------------------------------------------------------------------------------------
+
+REDIS_URL = env_secret("REDIS_URL")
+if REDIS_URL:
+    _redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}
+    CACHES = {"default": _redis, "limits": _redis}
+else:
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+        # In-process counters would be one limit per process; a row counts for all of them.
+        "limits": {"BACKEND": "accounts.counters.DatabaseCounterCache"},
+    }
+RATELIMIT_USE_CACHE = "limits"
+# W001: our counter cache is unknown to django-ratelimit; tests show that it counts exactly.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
+
+# --- People ------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+REGISTRATION_OPEN = env_bool("REGISTRATION_OPEN", True)
+LOGIN_RATE_LIMIT = env_str("LOGIN_RATE_LIMIT", "10/m")  # per address, and per account
+REGISTER_RATE_LIMIT = env_str("REGISTER_RATE_LIMIT", "20/h")  # per address
+LOGIN_URL = "/accounts/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/accounts/login"
+
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "chatproject.errors.csrf_failure"
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "SIGNING_KEY": _derived("jwt"),
+    "ALGORITHM": "HS256",
+}
+
+# One policy for page, admin and docs: nothing inline, nothing from elsewhere.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- API ---------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.BearerAuthentication",
+        "accounts.authentication.SessionCookieAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["chatproject.api.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "chatproject.errors.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI chat",
+    "DESCRIPTION": "Streaming chat with the language models of many providers.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api",
+}
+
+# --- Languages and time --------------------------------------------------------------------------------------
+
+LANGUAGES = [("zh-hans", _("简体中文")), ("en", _("English"))]
+LANGUAGE_CODE = env_str("LANGUAGE_CODE", "zh-hans").lower()
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    raise ImproperlyConfigured("LANGUAGE_CODE must be zh-hans or en.")
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- Static files ----------------------------------------------------------------------------------------------
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "chatproject.static.StaticStorage"},
+}
+
+# --- Chat ------------------------------------------------------------------------------------------------------
+
+CHAT_RATE_LIMIT = env_str("CHAT_RATE_LIMIT", "20/m")  # per user; everything that starts an answer
+for _name, _rate in (
+    ("CHAT_RATE_LIMIT", CHAT_RATE_LIMIT),
+    ("LOGIN_RATE_LIMIT", LOGIN_RATE_LIMIT),
+    ("REGISTER_RATE_LIMIT", REGISTER_RATE_LIMIT),
+):
+    if not re.fullmatch(r"[1-9]\d*/([1-9]\d*)?[smhd]", _rate):
+        raise ImproperlyConfigured(f"{_name} must look like 20/m: a number, a slash, and s, m, h or d.")
+CHAT_MAX_RUNNING = env_int("CHAT_MAX_RUNNING", 5)  # running answers per user
+CHAT_HISTORY_LIMIT = env_int("CHAT_HISTORY_LIMIT", 20)  # messages sent to the model, the new one included
+CHAT_MAX_MESSAGE_CHARS = env_int("CHAT_MAX_MESSAGE_CHARS", 32_000)
+CHAT_SHUTDOWN_GRACE_SECONDS = env_float("CHAT_SHUTDOWN_GRACE_SECONDS", 5)  # running answers may end in it
+
+# A character may take 12 bytes in JSON (an escaped surrogate pair); beyond this nothing is even read.
+MAX_BODY_BYTES = max(1_048_576, CHAT_MAX_MESSAGE_CHARS * 12 + 65_536)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+FILE_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+PROVIDER_CONNECT_TIMEOUT = env_float("PROVIDER_CONNECT_TIMEOUT", 10)  # seconds, as are the next two
+PROVIDER_IDLE_TIMEOUT = env_float("PROVIDER_IDLE_TIMEOUT", 120)  # longest silence within an answer
+PROVIDER_TOTAL_TIMEOUT = env_float("PROVIDER_TOTAL_TIMEOUT", 900)  # longest answer
+ALLOW_PRIVATE_PROVIDER_HOSTS = env_bool("ALLOW_PRIVATE_PROVIDER_HOSTS", False)
+
+# Keys that the operator gives to everyone; a staff member can also store shared ones in the admin.
+SHARED_PROVIDER_KEYS = {
+    provider: key
+    for provider, name in (
+        ("openai", "OPENAI_API_KEY"),
+        ("openai-responses", "OPENAI_API_KEY"),
+        ("anthropic", "ANTHROPIC_API_KEY"),
+        ("gemini", "GEMINI_API_KEY"),
+        ("deepseek", "DEEPSEEK_API_KEY"),
+        ("qwen", "DASHSCOPE_API_KEY"),
+        ("zhipu", "ZHIPU_API_KEY"),
+        ("moonshot", "MOONSHOT_API_KEY"),
+        ("mistral", "MISTRAL_API_KEY"),
+        ("groq", "GROQ_API_KEY"),
+        ("xai", "XAI_API_KEY"),
+        ("openrouter", "OPENROUTER_API_KEY"),
+    )
+    if (key := env_secret(name))
+}
+
+# --- Operations --------------------------------------------------------------------------------------------------
+
+METRICS_TOKEN = env_secret("METRICS_TOKEN")
+LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "chatproject.logs.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        # At INFO these write a line per request, whole URLs included.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # 4xx answers are the client's affair and would let anyone fill the log.
+        "django.request": {"level": "ERROR"},
+        "django.security": {"level": "ERROR"},
+        "django_ratelimit": {"level": "ERROR"},
+    },
+}
