@@ -1,0 +1,85 @@
+"""The two ways to be somebody: a bearer token, or the page's session cookie.
+
+Both end at once when the account is deactivated or its password changes. Where
+a bearer token is given it alone counts: a bad one is refused, cookie or not.
+"""
+
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from accounts.models import User
+from accounts.tokens import AccessToken, TokenError, holder
+from chatproject.errors import ApiError
+
+# A token of ours has about 300 characters; more is not worth decoding.
+MAX_TOKEN_CHARS = 4096
+
+
+class CsrfFailed(ApiError):
+    status_code = 403
+    code = "csrf_failed"
+    text = _("The request did not come from this site's own page. Reload the page, then try again.")
+
+
+class BearerAuthentication(BaseAuthentication):
+    def authenticate(self, request: Request) -> tuple[User, AccessToken] | None:
+        scheme, _, credentials = request.headers.get("Authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        credentials = credentials.strip()
+        if not credentials.isascii() or len(credentials) > MAX_TOKEN_CHARS:
+            raise AuthenticationFailed
+        try:
+            # simplejwt's annotations ask for a token where its code takes the text of one.
+            token = AccessToken(credentials)  # type: ignore[arg-type]
+        except TokenError as exc:
+            raise AuthenticationFailed from exc
+        user = holder(token)
+        if user is None:
+            raise AuthenticationFailed
+        return user, token
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="api"'
+
+
+class SessionCookieAuthentication(BaseAuthentication):
+    """The cookie that the sign-in page set. The API has no session middleware, so it is read here."""
+
+    def authenticate(self, request: Request) -> tuple[User, SessionBase] | None:
+        key = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+        if not key:
+            return None
+        session: SessionBase = import_module(settings.SESSION_ENGINE).SessionStore(key)
+        user = session_user(session)
+        if user is None:
+            return None
+        enforce_csrf(request._request)
+        return user, session
+
+
+def session_user(session: SessionBase) -> User | None:
+    if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first()
+    if user is None:
+        return None
+    known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
+    given = session.get(HASH_SESSION_KEY, "")
+    return user if any(constant_time_compare(given, expected) for expected in known) else None
+
+
+def enforce_csrf(request: HttpRequest) -> None:
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type, return-value]  # asked, never called
+    check.process_request(request)
+    if check.process_view(request, None, (), {}):
+        raise CsrfFailed

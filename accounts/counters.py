@@ -1,0 +1,109 @@
+"""Counters that are exact whichever thread or process counts, kept in the database.
+
+django-ratelimit counts through Django's cache interface: `add`, and where the
+counter is already there, `incr`. Each is one statement here, in which an
+expired row counts as absent, so nobody is counted twice or not at all. With
+`REDIS_URL` set, Redis counts instead.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.cache.backends.base import DEFAULT_TIMEOUT, BaseCache
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.models import RateCounter
+
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+class DatabaseCounterCache(BaseCache):
+    """A cache of whole numbers, in one table."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(params)
+
+    def add(self, key: str, value: int, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return self._put(key, value, timeout, version, only_if_absent=True)
+
+    def set(self, key: str, value: int, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+        self._put(key, value, timeout, version)
+
+    def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
+        count = self._live(key, version).values_list("count", flat=True).first()
+        return default if count is None else count
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        if not connection.features.can_return_rows_from_bulk_insert:
+            # SQLite before 3.35 cannot return what it wrote; the transaction keeps others out.
+            with transaction.atomic():
+                self._live(key, version).update(count=F("count") + delta)
+                count = self.get(key, version=version)
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {_table()} SET count = count + %s"  # noqa: S608 (a name of ours)
+                    f" WHERE {_key()} = %s AND expires_at > %s RETURNING count",
+                    [delta, self._name(key, version), _time(timezone.now())],
+                )
+                row = cursor.fetchone()
+            count = row[0] if row else None
+        if count is None:
+            raise ValueError(f"no counter {key!r}")
+        return int(count)
+
+    def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        return bool(self._live(key, version).update(expires_at=self._end(timeout)))
+
+    def delete(self, key: str, version: int | None = None) -> bool:
+        return bool(RateCounter.objects.filter(key=self._name(key, version)).delete()[0])
+
+    def clear(self) -> None:
+        RateCounter.objects.all().delete()
+
+    def _put(
+        self, key: str, value: int, timeout: Any, version: int | None, *, only_if_absent: bool = False
+    ) -> bool:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError("this cache holds whole numbers only")
+        sql = (
+            f"INSERT INTO {_table()} ({_key()}, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608
+            f" ON CONFLICT ({_key()}) DO UPDATE SET count = excluded.count, expires_at = excluded.expires_at"
+        )
+        params = [self._name(key, version), value, _time(self._end(timeout))]
+        if only_if_absent:
+            sql += f" WHERE {_table()}.expires_at <= %s"
+            params.append(_time(timezone.now()))
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return cursor.rowcount == 1
+
+    def _live(self, key: str, version: int | None) -> Any:
+        return RateCounter.objects.filter(key=self._name(key, version), expires_at__gt=timezone.now())
+
+    def _name(self, key: str, version: int | None) -> str:
+        return str(self.make_and_validate_key(key, version=version))
+
+    def _end(self, timeout: Any) -> datetime:
+        # The base class knows what the default is, that None is for ever and 0 is already over.
+        seconds = self.get_backend_timeout(timeout)
+        return NEVER if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def purge_expired() -> int:
+    """Delete the counters whose time is over, and return how many there were."""
+    return RateCounter.objects.filter(expires_at__lte=timezone.now()).delete()[0]
+
+
+def _table() -> str:
+    return connection.ops.quote_name(RateCounter._meta.db_table)
+
+
+def _key() -> str:
+    return connection.ops.quote_name("key")
+
+
+def _time(moment: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(moment)

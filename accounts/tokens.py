@@ -1,0 +1,83 @@
+"""Access and refresh tokens: who holds one is signed in, until it ends.
+
+Both are bound to the password: changing it ends every token at once. A refresh
+token is good for one use. None of them is stored; the blacklist knows ended
+ones by their id alone.
+"""
+
+from typing import Any, Self
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
+from rest_framework_simplejwt import tokens
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from rest_framework_simplejwt.utils import datetime_from_epoch
+
+from accounts.models import User
+
+PASSWORD_CLAIM = "pwd"  # noqa: S105 (the claim's name)
+
+__all__ = ["AccessToken", "RefreshToken", "TokenError", "holder", "pair", "purge_expired"]
+
+
+class BoundToken(tokens.Token):
+    """A token that ends when its holder's password changes."""
+
+    @classmethod
+    def for_user(cls, user: User) -> Self:  # type: ignore[override]  # this project's users only
+        token = cls()
+        token[api_settings.USER_ID_CLAIM] = str(user.pk)
+        token[PASSWORD_CLAIM] = _password_mark(user)
+        return token
+
+
+class AccessToken(BoundToken, tokens.AccessToken):
+    pass
+
+
+class RefreshToken(BoundToken, tokens.RefreshToken):
+    access_token_class = AccessToken
+
+    def verify(self, *args: Any, **kwargs: Any) -> None:
+        # Whether it was used already is told by `end`, which cannot be raced.
+        tokens.Token.verify(self)
+
+    def end(self) -> bool:
+        """Refuse this token from now on; tell whether it was this call that ended it."""
+        with transaction.atomic():
+            known, _ = OutstandingToken.objects.get_or_create(
+                jti=self[api_settings.JTI_CLAIM],
+                defaults={
+                    "user": User.objects.filter(pk=self[api_settings.USER_ID_CLAIM]).first(),
+                    "created_at": datetime_from_epoch(self["iat"]),
+                    "expires_at": datetime_from_epoch(self["exp"]),
+                    "token": "",
+                },
+            )
+            return BlacklistedToken.objects.get_or_create(token=known)[1]
+
+
+def holder(token: tokens.Token) -> User | None:
+    """Return whose token this is, or None where it has ended with the account or the password."""
+    user = User.objects.filter(pk=token.get(api_settings.USER_ID_CLAIM), is_active=True).first()
+    if user is None or not constant_time_compare(token.get(PASSWORD_CLAIM, ""), _password_mark(user)):
+        return None
+    return user
+
+
+def pair(user: User) -> dict[str, str]:
+    refresh = RefreshToken.for_user(user)
+    return {"access": str(refresh.access_token), "refresh": str(refresh)}
+
+
+def purge_expired() -> int:
+    """Forget the ended tokens that would be refused for their age anyway."""
+    return OutstandingToken.objects.filter(expires_at__lte=timezone.now()).delete()[0]
+
+
+def _password_mark(user: User) -> str:
+    # A token's claims can be read by whoever holds it: they must not give the session's hash away.
+    return salted_hmac("accounts.tokens", user.get_session_auth_hash(), algorithm="sha256").hexdigest()[:32]

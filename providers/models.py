@@ -1,0 +1,97 @@
+"""Whom somebody talks to, with whose key."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from providers import crypto
+
+
+class ProviderConfigQuerySet(models.QuerySet["ProviderConfig"]):
+    def own_or_shared(self, user_id: int) -> "ProviderConfigQuerySet":
+        return self.filter(Q(user=user_id) | Q(user=None))
+
+
+class ProviderConfig(models.Model):
+    """The settings of one provider: a user's own, or, without a user, everyone's.
+
+    The key is encrypted for exactly this user, provider and origin: moved to
+    another row, or sent towards another host, it cannot be read.
+    """
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="provider_configs",
+        verbose_name=_("user"),
+        help_text=_("Empty: shared by everyone who has no settings of their own."),
+    )
+    provider = models.CharField(_("provider"), max_length=50)
+    # Longer than any address that `check_url` lets through. Empty: the provider's own.
+    base_url = models.CharField(_("base URL"), max_length=2100, blank=True)
+    api_key = models.BinaryField(_("API key"), blank=True, default=b"", editable=False)
+    key_hint = models.CharField(_("key"), max_length=20, blank=True, editable=False)
+    default_model = models.CharField(_("default model"), max_length=200, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    objects = ProviderConfigQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["provider", "user"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "provider"],
+                condition=Q(user__isnull=False),
+                name="one_config_per_user_and_provider",
+                violation_error_message=_("This user already has settings for this provider."),
+            ),
+            models.UniqueConstraint(
+                fields=["provider"],
+                condition=Q(user__isnull=True),
+                name="one_shared_config_per_provider",
+                violation_error_message=_("There already are shared settings for this provider."),
+            ),
+        ]
+        verbose_name = _("provider settings")
+        verbose_name_plural = _("provider settings")
+
+    def __str__(self) -> str:
+        return f"{self.provider} ({'shared' if self.user_id is None else f'user {self.user_id}'})"
+
+    @property
+    def has_key(self) -> bool:
+        return bool(self.api_key)
+
+    def key_for(self, origin: str) -> str:
+        """Return the key, for use at this origin alone; raises `crypto.Unreadable`."""
+        return crypto.decrypt(bytes(self.api_key), self._binding(origin)) if self.api_key else ""
+
+    def set_key(self, key: str, origin: str) -> None:
+        """Take over a key for this origin; "" takes the stored one away."""
+        self.api_key = crypto.encrypt(key, self._binding(origin)) if key else b""
+        self.key_hint = hint(key)
+
+    def reencrypt(self, origin: str) -> bytes:
+        """Return the same key under the current encryption key; raises `crypto.Unreadable`."""
+        return crypto.encrypt(self.key_for(origin), self._binding(origin))
+
+    def _binding(self, origin: str) -> tuple[str, ...]:
+        owner = "shared" if self.user_id is None else f"user {self.user_id}"
+        return (owner, self.provider, origin)
+
+
+MASK = "\u2022" * 4
+# Four characters of a shorter key would give too much of it away.
+SHORTEST_HINTED_KEY = 12
+
+
+def hint(key: str) -> str:
+    """Return what may be shown of a key."""
+    if not key:
+        return ""
+    return MASK + key[-4:] if len(key) >= SHORTEST_HINTED_KEY else MASK

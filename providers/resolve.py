@@ -1,0 +1,128 @@
+"""Whose key, and which address: from a user and a provider's id to a provider ready to be asked."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from chatproject.errors import ApiError
+from providers import crypto
+from providers.addresses import origin
+from providers.models import ProviderConfig
+from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
+
+
+class ProviderUnknown(ApiError):
+    code = "provider_unknown"
+    text = _("There is no such provider.")
+
+
+class ProviderNotConfigured(ApiError):
+    code = "provider_not_configured"
+    text = _("This provider is not configured.")
+
+
+class ProviderKeyUnreadable(ApiError):
+    code = "provider_key_unreadable"
+    text = _("The stored API key can no longer be read. Enter it again in the settings.")
+
+
+def resolve(user: Any, provider_id: str) -> ProviderAccess:
+    """Return how this user reaches this provider, in at most one query.
+
+    The user's own settings come first, then the shared ones, then the keys of
+    the server's environment. Raises `ProviderUnknown`, `ProviderNotConfigured`
+    or `ProviderKeyUnreadable`.
+    """
+    spec = spec_of(provider_id)
+    if spec.protocol == "demo":
+        return ProviderAccess(spec=spec, base_url="", api_key="", default_model=spec.default_model)
+    rows = ProviderConfig.objects.own_or_shared(user.pk).filter(provider=provider_id)
+    return access(choose(spec, rows))
+
+
+def spec_of(provider_id: str) -> ProviderSpec:
+    try:
+        return PROVIDERS[provider_id]
+    except KeyError:
+        raise ProviderUnknown from None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Where a user's answers from a provider would come from; nothing is decrypted yet."""
+
+    spec: ProviderSpec
+    # Whose address and key are used; None is the server's environment.
+    row: ProviderConfig | None
+    default_model: str
+    shared: bool
+    configured: bool
+
+
+def choose(spec: ProviderSpec, rows: Iterable[ProviderConfig]) -> Choice:
+    """Choose among this provider's rows: at most one of the user's own, and one shared."""
+    own, shared = None, None
+    for row in rows:
+        if row.user_id is None:
+            shared = row
+        else:
+            own = row
+    if spec.protocol == "demo":
+        return Choice(spec, None, spec.default_model, shared=False, configured=True)
+    if own is not None and (not own.enabled or not _leans_on_shared(spec, own)):
+        model = own.default_model or spec.default_model
+        return Choice(spec, own, model, shared=False, configured=own.enabled and is_complete(spec, own))
+    model = (
+        (own.default_model if own else "") or (shared.default_model if shared else "") or spec.default_model
+    )
+    if shared is not None:
+        return Choice(
+            spec, shared, model, shared=True, configured=shared.enabled and is_complete(spec, shared)
+        )
+    from_environment = bool(settings.SHARED_PROVIDER_KEYS.get(spec.id) and spec.base_url)
+    return Choice(spec, None, model, shared=True, configured=from_environment)
+
+
+def _leans_on_shared(spec: ProviderSpec, own: ProviderConfig) -> bool:
+    """Tell whether own settings only say which model is preferred: no key and no address of their own."""
+    return spec.requires_key and not own.has_key and not own.base_url
+
+
+def is_complete(spec: ProviderSpec, row: ProviderConfig) -> bool:
+    return bool(base_url_of(spec, row)) and (row.has_key or not spec.requires_key)
+
+
+def base_url_of(spec: ProviderSpec, row: ProviderConfig | None) -> str:
+    return (row.base_url if row else "") or spec.base_url
+
+
+def access(choice: Choice) -> ProviderAccess:
+    """Return the way to a provider, its key decrypted; raises as `resolve` does."""
+    if not choice.configured:
+        raise ProviderNotConfigured
+    base_url = base_url_of(choice.spec, choice.row)
+    return ProviderAccess(
+        spec=choice.spec,
+        base_url=base_url,
+        api_key=_key(choice, base_url),
+        default_model=choice.default_model,
+    )
+
+
+def _key(choice: Choice, base_url: str) -> str:
+    if choice.row is None:
+        return str(settings.SHARED_PROVIDER_KEYS.get(choice.spec.id, ""))
+    return key_of(choice.row, base_url)
+
+
+def key_of(row: ProviderConfig, base_url: str) -> str:
+    """Return a row's key for use at this address; raises `ProviderKeyUnreadable`."""
+    if not row.has_key:
+        return ""
+    try:
+        return row.key_for(origin(base_url))
+    except crypto.Unreadable as exc:
+        raise ProviderKeyUnreadable from exc
