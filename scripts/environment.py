@@ -82,7 +82,10 @@ def prepare(venv: Path) -> None:
             (venv / MARKER).write_text("changing\n")
         return
     if venv.exists():
-        print(f"Building {venv} anew: it was left unfinished, or its Python is gone or another.", file=sys.stderr)
+        print(
+            f"Building {venv} anew: it is unfinished, or its Python is gone or another.",
+            file=sys.stderr,
+        )
         empty(venv)
     venv.mkdir(parents=True, exist_ok=True)
     (venv / MARKER).write_text("changing\n")
@@ -92,7 +95,7 @@ def prepare(venv: Path) -> None:
 
 
 def install(venv: Path, requirements: Path, lock: int) -> None:
-    print(f"Installing {requirements} into {venv}; the first time this takes a minute or two.", file=sys.stderr)
+    print(f"Installing {requirements} into {venv}; the first time takes a minute or two.", file=sys.stderr)
     # These would send the packages somewhere else than into the environment.
     environ = {k: v for k, v in os.environ.items() if k not in {"PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"}}
     environ["PIP_USER"] = "0"
