@@ -9,6 +9,7 @@
     │   ├── QuotaExceeded          provider_quota_exceeded   402
     │   ├── RateLimited            provider_rate_limited     429
     │   ├── ModelNotFound          model_not_found           404
+    │   ├── WrongAddress           wrong_address             a web page, a redirect, no such path
     │   ├── ContextTooLong         context_too_long
     │   └── ContentBlocked         content_blocked
     ├── AddressRefused             address_not_allowed       the guarded transport said no
@@ -28,8 +29,10 @@ class ProviderError(Exception):
     """A provider did not give a whole answer.
 
     `status` is the provider's HTTP status where there was one, `retry_after`
-    the seconds it asked us to wait. `http_status` is what our own API answers
-    where the fault is found before a stream begins.
+    the seconds it asked us to wait. `unsent` says that the request never left,
+    so that asking again cannot be billed twice, `parameter` names what the
+    model will not take. `http_status` is what our own API answers where the
+    fault is found before a stream begins.
     """
 
     code: str = "provider_error"
@@ -44,11 +47,15 @@ class ProviderError(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
+        unsent: bool = False,
+        parameter: str = "",
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.status = status
         self.retry_after = retry_after
+        self.unsent = unsent
+        self.parameter = parameter
         if retryable is not None:
             self.retryable = retryable
 
@@ -100,6 +107,11 @@ class RateLimited(ProviderRejected):
 class ModelNotFound(ProviderRejected):
     code = "model_not_found"
     text = _("The provider does not know this model. Choose another one.")
+
+
+class WrongAddress(ProviderRejected):
+    code = "wrong_address"
+    text = _("Something answers at this address, but not this kind of provider. Check the base URL.")
 
 
 class ContextTooLong(ProviderRejected):

@@ -1,0 +1,359 @@
+"""OpenAI chat completions, from OpenAI and everybody who copies the protocol."""
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from ..base import (
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ModelInfo,
+    ReasoningDelta,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
+from ..errors import (
+    BrokenStream,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRejected,
+    ProviderUnavailable,
+    WrongAddress,
+)
+from ..faults import fault_in_stream, unreadable
+from ..text import TextCleaner, load_json
+from ..transport import get_json, stream_events
+from .reading import count, read_answer
+from .think import ThinkTags
+
+if TYPE_CHECKING:
+    import httpx
+
+# What a server does differently, as plain data in the registry.
+NO_STREAM_OPTIONS = "no_stream_options"  # sends usage unasked, or refuses to be asked
+MAX_COMPLETION_TOKENS = "max_completion_tokens"  # the newer name of max_tokens
+FIXED_TEMPERATURE = "fixed_temperature"  # its reasoning models refuse sampling parameters
+SEVERAL_KINDS = "several_kinds"  # lists models that cannot chat
+
+_REASONING_MODEL = re.compile(r"(.*/)?(o\d|gpt-[5-9](?!.*chat)|codex)", re.I)
+_NO_CHAT_MODEL = re.compile(
+    r"embedding|whisper|tts|dall-e|moderation|audio|realtime|image|transcribe|davinci|babbage|sora|search-doc|search-query",
+    re.I,
+)
+
+_FINISH = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "sensitive": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.REFUSAL,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+}
+# Reasons to stop that mean the answer is not whole.
+_FAILED: dict[str, type[ProviderError]] = {
+    "error": ProviderUnavailable,
+    "network_error": ProviderUnavailable,
+    "insufficient_system_resource": ProviderOverloaded,
+}
+
+
+class OpenAIAdapter:
+    def __init__(
+        self,
+        client: "httpx.AsyncClient | None",
+        *,
+        base_url: str,
+        api_key: str,
+        quirks: frozenset[str] = frozenset(),
+    ) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/")
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._quirks = quirks
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        body = build_body(request, self._quirks)
+        url = f"{self._base_url}/chat/completions"
+        while True:
+            reader = ChatReader()
+            answer = read_answer(stream_events(self._client, url, headers=self._headers, body=body), reader)
+            try:
+                async with aclosing(answer):
+                    async for part in answer:
+                        yield part
+                return
+            except ProviderRejected as exc:
+                # Refused as a whole, so nothing has been passed on; ask again without what it named.
+                if reader.began or not drop_parameter(body, exc.parameter):
+                    raise
+
+    async def list_models(self) -> list[ModelInfo]:
+        answer = await get_json(self._client, f"{self._base_url}/models", headers=self._headers)
+        models = parse_models(answer)
+        if SEVERAL_KINDS in self._quirks:
+            models = [model for model in models if not _NO_CHAT_MODEL.search(model.id)]
+        return models
+
+
+def build_body(request: ChatRequest, quirks: frozenset[str] = frozenset()) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "stream": True,
+    }
+    if NO_STREAM_OPTIONS not in quirks:
+        body["stream_options"] = {"include_usage": True}
+    if FIXED_TEMPERATURE not in quirks or not _REASONING_MODEL.match(request.model):
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.top_p is not None:
+            body["top_p"] = request.top_p
+    if request.max_output_tokens is not None:
+        name = "max_completion_tokens" if MAX_COMPLETION_TOKENS in quirks else "max_tokens"
+        body[name] = request.max_output_tokens
+    if request.reasoning_effort is not None:
+        body["reasoning_effort"] = request.reasoning_effort
+    return body
+
+
+def drop_parameter(body: dict[str, Any], name: str) -> bool:
+    """Take out of the body what the provider would not have; say whether that was possible."""
+    if name not in body or name not in (
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "stream_options",
+    ):
+        return False
+    value = body.pop(name)
+    if name == "max_tokens":
+        body["max_completion_tokens"] = value
+    return True
+
+
+class ChatReader:
+    """The chunks of one answer, turned into parts. Pure: data in, parts out.
+
+    What can only be told at the end (usage, how it finished, an error that more
+    chunks follow) is kept until then.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.began = False
+        self._usage: Usage | None = None
+        self._finish: str | None = None
+        self._refused = False
+        self._error: ProviderError | None = None
+        self._text = TextCleaner()
+        self._thought = TextCleaner()
+        self._tags = ThinkTags()
+        # Reasoning came in a field of its own: then a tag in the text is text,
+        # and `reasoning_details` repeats what has been read.
+        self._own_field = False
+
+    def feed(self, data: bytes) -> list[StreamPart]:
+        if data[:1] != b"{":
+            return self._no_object(data)
+        try:
+            chunk = load_json(data)
+        except ValueError as exc:
+            raise unreadable("a chunk is no JSON") from exc
+        if error := chunk.get("error"):
+            self._note_error(chunk, error)
+        parts: list[StreamPart] = []
+        choices = chunk.get("choices")
+        if choices and isinstance(choices, list):
+            for choice in choices:
+                # Where several answers were made only the first is ours.
+                if isinstance(choice, dict) and not choice.get("index"):
+                    self._choice(choice, parts)
+        if usage := chunk.get("usage"):
+            self._usage = parse_usage(usage) or self._usage
+        elif groq := chunk.get("x_groq"):
+            self._groq(groq)
+        if parts:
+            self.began = True
+        return parts
+
+    def rest(self) -> list[StreamPart]:
+        """Return what was held back."""
+        parts: list[StreamPart] = []
+        if thought := self._thought.end():
+            parts.append(ReasoningDelta(thought))
+        parts += self._tags.feed(self._text.end())
+        parts += self._tags.end()
+        if parts:
+            self.began = True
+        if self._usage is not None:
+            parts.append(self._usage)
+        return parts
+
+    def finished(self, broken: ProviderError | None) -> Finished:
+        """Return how the answer ended, or raise what makes it not whole."""
+        if self._error is not None:
+            raise self._error
+        if self._finish is not None:
+            # What broke after the provider's own end can only have cost the usage.
+            if failed := _FAILED.get(self._finish):
+                raise failed(f"finish reason {self._finish}")
+            if self._refused:
+                return Finished(FinishReason.REFUSAL)
+            return Finished(_FINISH.get(self._finish, FinishReason.OTHER))
+        if broken is not None:
+            raise broken
+        if not self.done:
+            raise BrokenStream("the stream ended without a finish reason or an end marker")
+        if not self.began:
+            raise BrokenStream("an end marker and no answer before it")
+        return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
+
+    def _no_object(self, data: bytes) -> list[StreamPart]:
+        text = data.strip()
+        if text == b"[DONE]":
+            self.done = True
+            return []
+        if text[:1] == b"{":
+            return self.feed(text)
+        # Keep-alives that are no comments; but half a chunk is not one of them.
+        if text and not text.isalpha():
+            try:
+                load_json(text)
+            except ValueError as exc:
+                raise unreadable("a chunk is no JSON") from exc
+        return []
+
+    def _note_error(self, chunk: dict[str, Any], error: Any) -> None:
+        if self._error is None:
+            self._error = fault_in_stream(chunk)
+        # OpenRouter goes on to the usage and the end marker; others say nothing more.
+        if "choices" not in chunk:
+            self.done = True
+
+    def _groq(self, extra: Any) -> None:
+        if not isinstance(extra, dict):
+            return
+        self._usage = parse_usage(extra.get("usage")) or self._usage
+        if error := extra.get("error"):
+            self._note_error({"error": error}, error)
+
+    def _choice(self, choice: dict[str, Any], parts: list[StreamPart]) -> None:
+        if reason := choice.get("finish_reason"):
+            self._finish = str(reason)
+        if usage := choice.get("usage"):
+            self._usage = parse_usage(usage) or self._usage
+        # An answer that was not streamed has a message; Perplexity has both, the message growing.
+        delta = choice.get("delta")
+        if delta is None:
+            delta = choice.get("message")
+        if not isinstance(delta, dict):
+            return
+        thought = delta.get("reasoning_content") or delta.get("reasoning")
+        if thought and isinstance(thought, str):
+            self._own_field = True
+            self._think(thought, parts)
+        elif (details := delta.get("reasoning_details")) and not self._own_field:
+            self._think(_details_text(details), parts)
+        content = delta.get("content")
+        if content:
+            if isinstance(content, str):
+                self._say(content, parts)
+            elif isinstance(content, list):
+                self._pieces(content, parts)
+        if (refusal := delta.get("refusal")) and isinstance(refusal, str):
+            self._refused = True
+            self._say(refusal, parts)
+
+    def _think(self, text: str, parts: list[StreamPart]) -> None:
+        if text := self._thought.feed(text):
+            parts.append(ReasoningDelta(text))
+
+    def _say(self, text: str, parts: list[StreamPart]) -> None:
+        text = self._text.feed(text)
+        if self._own_field or self._tags.passed:
+            if text:
+                parts.append(TextDelta(text))
+        else:
+            parts += self._tags.feed(text)
+
+    def _pieces(self, content: list[Any], parts: list[StreamPart]) -> None:
+        for piece in content:
+            if isinstance(piece, str):
+                self._say(piece, parts)
+            elif isinstance(piece, dict):
+                if piece.get("type") == "thinking":
+                    self._own_field = True
+                    self._think(_joined(piece.get("thinking")), parts)
+                elif isinstance(text := piece.get("text"), str):
+                    self._say(text, parts)
+
+
+def _joined(value: Any) -> str:
+    """Return the text of a string, or of a list of strings and text pieces."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return _joined(value.get("text"))
+    return "".join(map(_joined, value)) if isinstance(value, list) else ""
+
+
+def _details_text(details: Any) -> str:
+    """Return what can be read of OpenRouter's reasoning details; some of them are encrypted."""
+    items = details if isinstance(details, list) else []
+    return "".join(
+        _joined(item.get("text") or item.get("summary")) for item in items if isinstance(item, dict)
+    )
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    if not isinstance(usage, dict):
+        return None
+    read, written = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
+    thought = count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    cached = count(usage.get("prompt_tokens_details"), "cached_tokens")
+    if cached is None:
+        cached = count(usage, "prompt_cache_hit_tokens", "cached_tokens")
+    total = count(usage, "total_tokens")
+    # xAI counts reasoning beside the completion; its total gives it away.
+    if thought and None not in (read, written, total) and read + written + thought == total:
+        written += thought
+    if read is None and written is None:
+        return None
+    return Usage(read, written, thought, cached)
+
+
+def parse_models(answer: Any) -> list[ModelInfo]:
+    entries = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
+    if not isinstance(entries, list):
+        raise WrongAddress("no list of models")
+    models: dict[str, ModelInfo] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(id_ := entry.get("id", entry.get("name")), str):
+            continue
+        # Mistral says of each model what it can do.
+        abilities = entry.get("capabilities")
+        if isinstance(abilities, dict) and abilities.get("completion_chat") is False:
+            continue
+        name = next((n for n in (entry.get("display_name"), entry.get("name")) if isinstance(n, str)), None)
+        models.setdefault(id_, ModelInfo(id_, None if name == id_ else name, _context_window(entry)))
+    return list(models.values())
+
+
+def _context_window(entry: dict[str, Any]) -> int | None:
+    own = count(entry, "context_length", "context_window", "max_context_length", "max_model_len")
+    if own is None and isinstance(providers := entry.get("providers"), list):
+        # Hugging Face's router: the longest that any host of it offers.
+        own = max(filter(None, (count(host, "context_length") for host in providers)), default=None)
+    return own if own is not None else count(entry.get("meta"), "n_ctx", "n_ctx_train")

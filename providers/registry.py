@@ -1,0 +1,153 @@
+"""Whom we can talk to. Adding a provider that speaks a protocol we know is an entry here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .adapters import openai
+from .adapters.demo import MODELS as DEMO_MODELS
+from .adapters.demo import DemoAdapter
+from .adapters.openai import OpenAIAdapter
+from .base import Adapter
+
+if TYPE_CHECKING:
+    import httpx
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSpec:
+    """A provider as it is before anybody stored a key for it."""
+
+    id: str
+    name: str
+    protocol: str
+    # Empty where the user has to say it.
+    base_url: str = ""
+    default_model: str = ""
+    requires_key: bool = True
+    # A few to begin with; the full list comes from the provider.
+    models: tuple[str, ...] = ()
+    # What it does differently from its protocol, by the names in the adapter's module.
+    quirks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccess:
+    """A provider together with somebody's key for it."""
+
+    spec: ProviderSpec
+    base_url: str
+    api_key: str = field(repr=False)
+    default_model: str = ""
+
+
+_SPECS = (
+    ProviderSpec(
+        id="openai",
+        name="OpenAI",
+        protocol="openai",
+        base_url="https://api.openai.com/v1",
+        default_model="gpt-5-mini",
+        models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
+        quirks=frozenset({openai.MAX_COMPLETION_TOKENS, openai.FIXED_TEMPERATURE, openai.SEVERAL_KINDS}),
+    ),
+    ProviderSpec(
+        id="deepseek",
+        name="DeepSeek",
+        protocol="openai",
+        base_url="https://api.deepseek.com",
+        default_model="deepseek-v4-flash",
+        models=("deepseek-v4-flash", "deepseek-v4-pro"),
+    ),
+    ProviderSpec(
+        id="qwen",
+        name="Qwen (DashScope)",
+        protocol="openai",
+        base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
+        default_model="qwen-plus",
+        models=("qwen-plus", "qwen-max", "qwen-flash"),
+    ),
+    ProviderSpec(
+        id="zhipu",
+        name="Zhipu GLM",
+        protocol="openai",
+        base_url="https://open.bigmodel.cn/api/paas/v4",
+        default_model="glm-4.6",
+        models=("glm-4.6", "glm-4.5", "glm-4.5-air"),
+    ),
+    ProviderSpec(
+        id="moonshot",
+        name="Moonshot Kimi",
+        protocol="openai",
+        base_url="https://api.moonshot.cn/v1",
+        default_model="kimi-latest",
+        models=("kimi-latest", "kimi-k2-0905-preview"),
+    ),
+    ProviderSpec(
+        id="mistral",
+        name="Mistral",
+        protocol="openai",
+        base_url="https://api.mistral.ai/v1",
+        default_model="mistral-large-latest",
+        models=("mistral-large-latest", "mistral-small-latest", "magistral-medium-latest"),
+        quirks=frozenset({openai.NO_STREAM_OPTIONS}),
+    ),
+    ProviderSpec(
+        id="groq",
+        name="Groq",
+        protocol="openai",
+        base_url="https://api.groq.com/openai/v1",
+        default_model="openai/gpt-oss-120b",
+        models=("openai/gpt-oss-120b", "openai/gpt-oss-20b", "llama-3.3-70b-versatile"),
+        quirks=frozenset({openai.SEVERAL_KINDS}),
+    ),
+    ProviderSpec(
+        id="xai",
+        name="xAI",
+        protocol="openai",
+        base_url="https://api.x.ai/v1",
+        default_model="grok-4-1-fast-non-reasoning",
+        models=("grok-4", "grok-4-1-fast-reasoning", "grok-4-1-fast-non-reasoning"),
+        quirks=frozenset({openai.SEVERAL_KINDS}),
+    ),
+    ProviderSpec(
+        id="openrouter",
+        name="OpenRouter",
+        protocol="openai",
+        base_url="https://openrouter.ai/api/v1",
+        default_model="openrouter/auto",
+        models=("openrouter/auto", "deepseek/deepseek-v4-flash", "openai/gpt-oss-120b"),
+    ),
+    ProviderSpec(id="custom", name="OpenAI-compatible server", protocol="openai", requires_key=False),
+    ProviderSpec(
+        id="demo",
+        name="Demo",
+        protocol="demo",
+        default_model=DEMO_MODELS[0],
+        requires_key=False,
+        models=DEMO_MODELS,
+    ),
+)
+PROVIDERS: dict[str, ProviderSpec] = {spec.id: spec for spec in _SPECS}
+
+
+def _openai(access: ProviderAccess, client: "httpx.AsyncClient | None") -> Adapter:
+    return OpenAIAdapter(client, base_url=access.base_url, api_key=access.api_key, quirks=access.spec.quirks)
+
+
+def _demo(access: ProviderAccess, client: "httpx.AsyncClient | None") -> Adapter:
+    return DemoAdapter()
+
+
+_ADAPTERS: dict[str, Callable[[ProviderAccess, "httpx.AsyncClient | None"], Adapter]] = {
+    "openai": _openai,
+    "demo": _demo,
+}
+
+
+def adapter_for(access: ProviderAccess, client: "httpx.AsyncClient | None" = None) -> Adapter:
+    """Return the provider, ready to be asked, over the client given or the process's shared one.
+
+    Can be called on any thread: the shared client is looked up when it is used.
+    """
+    return _ADAPTERS[access.spec.protocol](access, client)

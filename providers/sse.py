@@ -1,0 +1,163 @@
+"""Bytes to server-sent events, as the WHATWG standard reads them. No I/O.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    data: bytes
+    name: str = "message"
+    id: str = ""
+
+
+class TooLong(ValueError):
+    """A line or an event is longer than the decoder was told to accept."""
+
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Decoder:
+    """Feed it the body in pieces cut anywhere; each call gives the events that became whole.
+
+    Two things the standard drops are kept, because providers rely on them: an
+    event still open when the body ends (`end`), and lines that are no field at
+    all (`stray`), such as an error object printed into the stream.
+    """
+
+    def __init__(self, *, max_bytes: int = 8 << 20) -> None:
+        self._max = max_bytes
+        # What follows the last line end.
+        self._rest: list[bytes] = []
+        self._rest_size = 0
+        # After a CR, a leading LF belongs to the same line end.
+        self._after_cr = False
+        self._head: bytes | None = b""
+        self._data: list[bytes] = []
+        self._size = 0
+        self._name = ""
+        self._id = ""
+        self._stray: list[bytes] = []
+        self._stray_size = 0
+        self.retry: int | None = None
+
+    @property
+    def stray(self) -> bytes:
+        return b"\n".join(self._stray)
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        if self._head is not None:
+            chunk = self._without_bom(chunk)
+        if self._after_cr and chunk:
+            self._after_cr = False
+            if chunk[0] == 10:
+                chunk = chunk[1:]
+        if not chunk:
+            return []
+        # What nearly every chunk of nearly every provider is: whole events, one data line each.
+        if not self._rest_size and not self._size and not self._name and chunk[-2:] == b"\n\n":
+            events = self._whole_events(chunk)
+            if events is not None:
+                return events
+        return self._lines(chunk)
+
+    def end(self) -> Event | None:
+        """Take the end of the body; return the event that was left open, if any.
+
+        A conforming reader drops it. It may be cut: keep it only if its data is complete.
+        """
+        if self._head:
+            self._rest, self._rest_size, self._head = [self._head], len(self._head), None
+        if self._rest_size:
+            rest = b"".join(self._rest)
+            self._rest, self._rest_size = [], 0
+            self._field(rest)
+        event = self._take()
+        return event if event.data else None
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        head = (self._head or b"") + chunk
+        if len(head) < 3 and _BOM.startswith(head):
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BOM)
+
+    def _whole_events(self, chunk: bytes) -> list[Event] | None:
+        if b"\r" in chunk or len(chunk) > self._max:
+            return None
+        events = []
+        last_id = self._id
+        for block in chunk[:-2].split(b"\n\n"):
+            name, line = b"message", block
+            if block[:7] == b"event: ":
+                field, _, line = block.partition(b"\n")
+                name = field[7:] or name
+            if line[:6] != b"data: " or b"\n" in line:
+                return None
+            events.append(Event(line[6:], name.decode("utf-8", "replace"), last_id))
+        return events
+
+    def _lines(self, chunk: bytes) -> list[Event]:
+        events: list[Event] = []
+        lines = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
+        self._after_cr = chunk[-1] == 13
+        tail = lines.pop()
+        if lines and self._rest_size:
+            lines[0] = b"".join((*self._rest, lines[0]))
+            self._rest, self._rest_size = [], 0
+            if len(lines[0]) > self._max:
+                raise TooLong("line")
+        for line in lines:
+            if line:
+                self._field(line)
+            elif self._size:
+                events.append(self._take())
+            else:
+                self._name = ""
+        if tail:
+            self._rest.append(tail)
+            self._rest_size += len(tail)
+            if self._rest_size > self._max:
+                raise TooLong("line")
+        return events
+
+    def _field(self, line: bytes) -> None:
+        if line[:5] == b"data:":
+            value = line[6:] if line[5:6] == b" " else line[5:]
+        elif line == b"data":
+            value = b""
+        else:
+            self._other_field(line)
+            return
+        self._data.append(value)
+        # The joining line feed counts, so that empty data lines add up too.
+        self._size += len(value) + 1
+        if self._size > self._max:
+            raise TooLong("event")
+
+    def _other_field(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not field:
+            return
+        if field == b"event":
+            self._name = value.decode("utf-8", "replace")
+        elif field == b"id":
+            if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        elif field == b"retry":
+            if value.isdigit():
+                self.retry = int(value[:18])
+        elif self._stray_size < 65_536:
+            self._stray.append(line[:65_536])
+            self._stray_size += len(line)
+
+    def _take(self) -> Event:
+        event = Event(b"\n".join(self._data), self._name or "message", self._id)
+        self._data, self._size, self._name = [], 0, ""
+        return event

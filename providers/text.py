@@ -1,0 +1,69 @@
+"""Text and JSON as providers really send them, made safe to store and to send."""
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+_REPLACEMENT = "\ufffd"
+# PostgreSQL stores neither, and UTF-8 cannot write a lone surrogate.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def clean_text(text: str) -> str:
+    """Return the text with every NUL and lone surrogate replaced by U+FFFD.
+
+    Two surrogates that belong together become the character they stand for.
+    """
+    if text.isascii():
+        return text.replace("\0", _REPLACEMENT) if "\0" in text else text
+    if not _UNSTORABLE.search(text):
+        return text
+    return _UNSTORABLE.sub(_REPLACEMENT, _PAIR.sub(_join_pair, text))
+
+
+def _join_pair(match: re.Match[str]) -> str:
+    return match[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+class TextCleaner:
+    """`clean_text` for a text that comes in pieces.
+
+    A server that counts in UTF-16 may cut a character in two: the first half
+    is held back until the second comes.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        if not self._held and piece.isascii() and "\0" not in piece:
+            return piece
+        text = self._held + piece
+        self._held = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._held = text[:-1], text[-1]
+        return clean_text(text)
+
+    def end(self) -> str:
+        held, self._held = self._held, ""
+        return clean_text(held)
+
+
+def load_json(data: bytes) -> Any:
+    """Parse JSON, also where it holds what strict parsers refuse.
+
+    Raises `ValueError`. Lone surrogates come through as such: clean the text.
+    """
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        pass
+    try:
+        return json.loads(data.decode("utf-8", "replace"), strict=False)
+    except RecursionError as exc:
+        raise ValueError("too deeply nested") from exc

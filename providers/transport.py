@@ -1,0 +1,506 @@
+"""The one way out to a provider: the shared client, its limits, its guard.
+
+The only module that knows httpx. Under httpx's API runs aiohttp, which costs a
+fraction of the CPU per token; nothing outside this module can tell.
+
+What holds for every request, whatever a user typed or a provider answers: the
+address that was checked is the one connected to, no redirect is followed, no
+proxy, `.netrc` or cookie is used, nothing is decompressed, and time and memory
+are bounded. Every failure comes out as a `ProviderError`.
+
+Where a function takes a client, `None` means the process's shared one.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import aiohttp
+import aiohttp.abc
+import httpx
+import orjson
+from yarl import URL
+
+from .addresses import check_address, check_url, origin
+from .errors import (
+    AddressRefused,
+    AnswerTooLarge,
+    BrokenStream,
+    InvalidCredentials,
+    ProviderError,
+    ProviderTimeout,
+    ProviderUnavailable,
+    WrongAddress,
+)
+from .faults import fault_of_response, unreadable
+from .sse import Decoder, Event, TooLong
+from .text import load_json
+
+__all__ = [
+    "Event",
+    "Limits",
+    "check_url",
+    "close_shared",
+    "configure",
+    "get_json",
+    "limits",
+    "new_client",
+    "origin",
+    "shared_client",
+    "stream_events",
+    "stream_lines",
+]
+
+USER_AGENT = "chat-backend"
+ERROR_BODY_BYTES = 64 << 10
+ERROR_BODY_SECONDS = 10.0
+# httpx writes every URL to its log at INFO, one line per request.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request to a provider may take."""
+
+    connect_seconds: float = 10.0
+    # From one byte to the next, and from the request to the first one.
+    idle_seconds: float = 120.0
+    total_seconds: float = 900.0
+    # The longest line and the longest event; an image can be one of them.
+    event_bytes: int = 8 << 20
+    body_bytes: int = 64 << 20
+    # A list of models, or an answer that came in one piece.
+    document_bytes: int = 16 << 20
+    answer_chars: int = 2_000_000
+    allow_private: bool = False
+
+
+_limits = Limits()
+_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
+
+
+def configure(new: Limits) -> None:
+    """Set this process's limits; they hold from the next request on."""
+    global _limits
+    _limits = new
+
+
+def limits() -> Limits:
+    return _limits
+
+
+def new_client(transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """Return a client that behaves as this module promises. Whoever makes one closes it."""
+    client = httpx.AsyncClient(
+        transport=transport or GuardedTransport(),
+        trust_env=False,
+        follow_redirects=False,
+        headers={"accept-encoding": "identity", "user-agent": USER_AGENT},
+    )
+    # One client serves all users: a cookie set for one must not go out for another.
+    client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return client
+
+
+def shared_client() -> httpx.AsyncClient:
+    """Return the running event loop's client. Nobody who is handed it closes it."""
+    loop = asyncio.get_running_loop()
+    client = _clients.get(loop)
+    if client is None or client.is_closed:
+        client = _clients[loop] = new_client()
+    return client
+
+
+async def close_shared() -> None:
+    client = _clients.pop(asyncio.get_running_loop(), None)
+    if client is not None:
+        await client.aclose()
+
+
+async def stream_events(
+    client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
+) -> AsyncGenerator[list[Event], None]:
+    """POST, and yield the answer's events: all that came, each time something did.
+
+    A JSON document in place of a stream is one event. An event left open at the
+    end is given if its JSON is whole, and so is a JSON object that was printed
+    into the stream without being an event.
+    """
+    decoder = Decoder(max_bytes=_limits.event_bytes)
+    async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
+        first = await _first(chunks)
+        if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"<"):
+            yield [Event(await _document(first, chunks))]
+            return
+        try:
+            if events := decoder.feed(first):
+                yield events
+            async for chunk in chunks:
+                if events := decoder.feed(chunk):
+                    yield events
+        except TooLong as exc:
+            raise AnswerTooLarge(f"one {exc} of more than {_limits.event_bytes} bytes") from exc
+    left = [decoder.end(), Event(decoder.stray)]
+    if last := [event for event in left if event and _is_json(event.data)]:
+        yield last
+
+
+async def stream_lines(
+    client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
+) -> AsyncGenerator[list[bytes], None]:
+    """POST, and yield the answer's non-empty lines: all that came, each time something did."""
+    rest: list[bytes] = []
+    size = 0
+    async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
+        first = await _first(chunks)
+        if first.lstrip()[:1] == b"<":
+            raise _web_page()
+        async for chunk in _after(first, chunks):
+            head, newline, tail = chunk.rpartition(b"\n")
+            if newline:
+                lines = b"".join((*rest, head)).split(b"\n")
+                rest, size = [], 0
+                if whole := [line for line in lines if line.strip()]:
+                    yield whole
+            if tail:
+                rest.append(tail)
+                size += len(tail)
+                if size > _limits.event_bytes:
+                    raise AnswerTooLarge(f"one line of more than {_limits.event_bytes} bytes")
+    if (last := b"".join(rest)).strip():
+        yield [last]
+
+
+async def get_json(client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str]) -> Any:
+    """GET a JSON document, such as a list of models."""
+    async with _opened(client, "GET", url, headers, None) as response, aclosing(_chunks(response)) as chunks:
+        document = await _document(await _first(chunks), chunks)
+    try:
+        return load_json(document)
+    except ValueError as exc:
+        raise unreadable("the answer is no JSON") from exc
+
+
+@asynccontextmanager
+async def _opened(
+    client: httpx.AsyncClient | None,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: Mapping[str, Any] | None,
+) -> AsyncIterator[httpx.Response]:
+    """Send the request and give the response once its status says that an answer follows."""
+    current = _limits
+    client = client or shared_client()
+    _check_headers(headers)
+    timeout = httpx.Timeout(current.idle_seconds, connect=current.connect_seconds)
+    with _mapped(started=False):
+        request = client.build_request(
+            method,
+            url,
+            headers={"content-type": "application/json", **headers} if body is not None else headers,
+            content=None if body is None else _dump(body),
+            timeout=timeout,
+        )
+        request.extensions["total"] = current.total_seconds
+        response = await client.send(request, stream=True)
+    try:
+        if response.status_code >= 300:
+            raise await _refusal(response, secrets=_secrets(headers))
+        if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise unreadable("a compressed answer, although none was asked for")
+        yield response
+    finally:
+        await response.aclose()
+
+
+async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    size = 0
+    most = _limits.body_bytes
+    # Not `aiter_raw`, whose bookkeeping per chunk costs more than all our parsing.
+    stream = cast("httpx.AsyncByteStream", response.stream)
+    with _mapped(started=True):
+        async for chunk in stream:
+            size += len(chunk)
+            if size > most:
+                raise AnswerTooLarge(f"more than {most} bytes")
+            yield chunk
+
+
+async def _first(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """Return the body up to its first byte that tells what it is."""
+    first = b""
+    async for chunk in chunks:
+        first += chunk
+        if first.strip(b"\xef\xbb\xbf \t\r\n") or len(first) > 4096:
+            break
+    return first
+
+
+async def _after(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in chunks:
+        yield chunk
+
+
+async def _document(first: bytes, chunks: AsyncGenerator[bytes, None]) -> bytes:
+    if first.lstrip()[:1] == b"<":
+        raise _web_page()
+    pieces, size = [first], len(first)
+    async for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > _limits.document_bytes:
+            raise AnswerTooLarge(f"a document of more than {_limits.document_bytes} bytes")
+    return b"".join(pieces).removeprefix(b"\xef\xbb\xbf")
+
+
+def _web_page() -> WrongAddress:
+    return WrongAddress("a web page in place of an answer")
+
+
+async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderError:
+    """Read what fits of an error body, and return what it means."""
+    body = b""
+    if response.headers.get("content-encoding", "identity") == "identity":
+        try:
+            async with asyncio.timeout(ERROR_BODY_SECONDS), aclosing(_chunks(response)) as chunks:
+                async for chunk in chunks:
+                    body += chunk
+                    if len(body) >= ERROR_BODY_BYTES:
+                        break
+        # The status alone says enough.
+        except (ProviderError, TimeoutError):
+            pass
+    return fault_of_response(response.status_code, response.headers, body[:ERROR_BODY_BYTES], secrets=secrets)
+
+
+@contextmanager
+def _mapped(*, started: bool) -> Iterator[None]:
+    """Turn what httpx raises into what we raise, by family: transports differ in the class."""
+    try:
+        yield
+    except httpx.ConnectTimeout as exc:
+        raise ProviderTimeout("no connection in time", unsent=True) from exc
+    except httpx.TimeoutException as exc:
+        raise ProviderTimeout(str(exc)) from exc
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
+        raise AddressRefused("not a URL that can be asked") from exc
+    except httpx.ConnectError as exc:
+        raise ProviderUnavailable(str(exc), unsent=True) from exc
+    except httpx.HTTPError as exc:
+        if started:
+            raise BrokenStream(f"the connection broke: {exc}") from exc
+        raise ProviderUnavailable(f"the connection broke: {exc}") from exc
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    # The only header a user decides is the one with the key.
+    for value in headers.values():
+        if not value.isascii() or not value.isprintable():
+            raise InvalidCredentials("the key holds characters that no key can hold")
+
+
+def _secrets(headers: Mapping[str, str]) -> list[str]:
+    return [
+        value.removeprefix("Bearer ")
+        for name, value in headers.items()
+        if name.lower() in ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+    ]
+
+
+def _dump(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        # Lone surrogates: escaped they are legal JSON, and the provider's to judge.
+        return json.dumps(body).encode()
+
+
+def _is_json(data: bytes) -> bool:
+    if not data:
+        return False
+    try:
+        load_json(data)
+    except ValueError:
+        return data.strip() == b"[DONE]"
+    return True
+
+
+class _GuardedResolver(aiohttp.abc.AbstractResolver):
+    """Resolves a name, and refuses it if any one of the answers is refused.
+
+    aiohttp connects to the answers given here, so what was checked is what is
+    connected to: there is no second look-up that could answer differently.
+    """
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[aiohttp.abc.ResolveResult]:
+        infos = await asyncio.get_running_loop().getaddrinfo(
+            host, port, family=family, type=socket.SOCK_STREAM
+        )
+        answers: list[aiohttp.abc.ResolveResult] = []
+        for found, _, proto, _, address in infos:
+            check_address(str(address[0]), allow_private=_limits.allow_private)
+            answers.append(
+                {
+                    "hostname": host,
+                    "host": str(address[0]),
+                    "port": port,
+                    "family": found,
+                    "proto": proto,
+                    "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+                }
+            )
+        if not answers:
+            raise OSError(f"no address for {host}")
+        return answers
+
+    async def close(self) -> None:
+        pass
+
+
+def _checked_socket(info: Any) -> socket.socket:
+    """Make the socket for one address: the last place where an address can be refused."""
+    family, kind, proto, _, address = info
+    check_address(str(address[0]), allow_private=_limits.allow_private)
+    made = socket.socket(family, kind, proto)
+    made.setblocking(False)
+    return made
+
+
+class GuardedTransport(httpx.AsyncBaseTransport):
+    """httpx's requests over aiohttp's connections, which are checked as they are made."""
+
+    def __init__(
+        self, resolver: aiohttp.abc.AbstractResolver | None = None, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._resolver = resolver or _GuardedResolver()
+        self._context = context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        times = request.extensions["timeout"]
+        started = asyncio.get_running_loop().time()
+        body = await request.aread()
+        with _as_httpx():
+            async with asyncio.timeout(times["read"]):
+                response = await self._opened_session().request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=[
+                        (name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw
+                    ],
+                    data=body or None,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=times["connect"]),
+                )
+        total = request.extensions.get("total")
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response, times["read"], None if total is None else started + total),
+        )
+
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                resolver=self._resolver,
+                socket_factory=_checked_socket,
+                ssl=self._context or True,
+                # A cached answer could be older than the rule; a name is looked up per connection.
+                use_dns_cache=False,
+                # How many answers may run at once is for the chat to say.
+                limit=0,
+                keepalive_timeout=15,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            )
+        return self._session
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class _Body(httpx.AsyncByteStream):
+    """A response body with an idle and a total deadline, by one timer in all."""
+
+    def __init__(self, response: aiohttp.ClientResponse, idle: float, deadline: float | None) -> None:
+        self._response = response
+        self._idle = idle
+        self._deadline = deadline
+        self._waiting_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        content = self._response.content
+        self._waiting_since = loop.time()
+        self._watch()
+        with _as_httpx():
+            while chunk := await content.readany():
+                # While our reader is busy the provider is not idle.
+                self._waiting_since = None
+                yield chunk
+                self._waiting_since = loop.time()
+
+    def _watch(self) -> None:
+        """Give up where it is time to, else look again at the earliest moment it could be."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        idle_until = (now if self._waiting_since is None else self._waiting_since) + self._idle
+        if self._deadline is not None and now >= self._deadline:
+            self._give_up("the answer took too long in all")
+        elif now >= idle_until:
+            self._give_up("the provider fell silent")
+        else:
+            next_look = idle_until if self._deadline is None else min(idle_until, self._deadline)
+            self._timer = loop.call_at(next_look, self._watch)
+
+    def _give_up(self, why: str) -> None:
+        self._response.content.set_exception(httpx.ReadTimeout(why))
+        self._response.close()
+
+    async def aclose(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # Only a body read to its end leaves a connection that can be used again.
+        if self._response.content.is_eof():
+            self._response.release()
+        else:
+            self._response.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Turn what aiohttp raises into httpx's own exceptions."""
+    try:
+        yield
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
+        raise httpx.UnsupportedProtocol(str(exc)) from exc
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as exc:
+        raise httpx.ConnectTimeout(str(exc)) from exc
+    except aiohttp.ClientConnectorError as exc:
+        raise httpx.ConnectError(str(exc)) from exc
+    except TimeoutError as exc:
+        raise httpx.ReadTimeout("no answer in time") from exc
+    except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
+        raise httpx.RemoteProtocolError(str(exc)) from exc
+    except (aiohttp.ClientError, OSError) as exc:
+        raise httpx.ReadError(str(exc)) from exc
