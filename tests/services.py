@@ -31,6 +31,10 @@ PROJECT = Path(__file__).resolve().parent.parent
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
 
 
+# They outlive the code that starts them; a handle that is collected before would be warned about.
+_daemons: list[subprocess.Popen[bytes]] = []
+
+
 class Unavailable(Exception):
     """Why a service cannot be had on this machine."""
 
@@ -128,6 +132,7 @@ def start_valkey() -> str:
         valkey = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
+    _daemons.append(valkey)
     note("group", str(valkey.pid))
     deadline = time.monotonic() + 20
     while not _pongs(port):
@@ -283,7 +288,7 @@ def end_everything() -> None:
 def start_keeper() -> None:
     """Start the process that ends everything should the main process of the tests be killed."""
     with (FOLDER / "keeper.log").open("ab") as log:
-        subprocess.Popen(
+        keeper = subprocess.Popen(
             [sys.executable, "-m", "tests.services", str(MAIN_PID)],
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
@@ -291,6 +296,7 @@ def start_keeper() -> None:
             stderr=log,
             start_new_session=True,
         )
+    _daemons.append(keeper)
 
 
 def keep_watch(pid: int) -> None:

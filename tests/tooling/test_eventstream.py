@@ -1,0 +1,46 @@
+import pytest
+
+from tests.eventstream import EventReader, NotAnEventStream
+
+STREAM = (
+    ': ping\nid: a:0-0\nevent: session\ndata: {"sessionId":"s"}\n\n'
+    'id: a:0-2\nevent: message\ndata: {"content":"你好"}\n\n: ping\n'
+    'id: a:0-2\nevent: done\ndata: {}\n\n'
+).encode()
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_events_come_out_whole_however_the_bytes_are_cut(size):
+    reader = EventReader()
+
+    events = [event for i in range(0, len(STREAM), size) for event in reader.feed(STREAM[i : i + size])]
+    reader.close()
+
+    assert [event.name for event in events] == ["session", "message", "done"]
+    assert events[1].data == {"content": "你好"}
+    assert events[1].id == "a:0-2"
+    assert reader.comments == ["ping", "ping"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b": ping\n\n",  # some clients take the empty line for an empty event
+        b"event: done\ndata: {}\n\n",  # no id
+        b"id: 1\nevent: done\ndata: []\n\n",
+        b"id: 1\nevent: done\ndata: {}\ndata: {}\n\n",
+        b"id: 1\r\nevent: done\r\ndata: {}\r\n\r\n",
+        b"retry: 5\n",
+    ],
+)
+def test_what_the_contract_does_not_allow_is_refused(data):
+    with pytest.raises(NotAnEventStream):
+        EventReader().feed(data)
+
+
+def test_a_stream_must_not_end_within_an_event():
+    reader = EventReader()
+    reader.feed(b"id: 1\nevent: done\n")
+
+    with pytest.raises(NotAnEventStream):
+        reader.close()
