@@ -367,7 +367,7 @@ def _retry_info(payload: Any) -> float | None:
 
 
 _MASKED = re.compile(r"\S*\*{3,}\S*")
-_ECHOED = re.compile(r"(\b(?:api.?key|token|bearer)\b[^:=]{0,20}[:=]?\s+)(?=\S*[\d_-])\S{8,}", re.I)
+_ECHOED = re.compile(r"(\b(?:api.?key|bearer)\b[^:=]{0,20}[:=]?\s+)(?=\S*[\d_-])\S{8,}", re.I)
 _KEY_SHAPED = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza|hf|nvapi|Bearer)[-_ ]?[A-Za-z0-9_\-.]{8,}")
 
 

@@ -149,7 +149,7 @@ async def stream_events(
         except TooLong as exc:
             raise AnswerTooLarge(f"one {exc} of more than {_limits.event_bytes} bytes") from exc
     left = [decoder.end(), Event(decoder.stray)]
-    if last := [event for event in left if event and _is_json(event.data)]:
+    if last := [event for event in left if event and _is_whole(event.data)]:
         yield last
 
 
@@ -325,13 +325,15 @@ def _dump(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body).encode()
 
 
-def _is_json(data: bytes) -> bool:
-    if not data:
-        return False
+def _is_whole(data: bytes) -> bool:
+    """Whether data that nothing ended is complete all the same."""
+    if data.strip() in (b"", b"[DONE]"):
+        return bool(data)
     try:
         load_json(data)
     except ValueError:
-        return data.strip() == b"[DONE]"
+        lines = data.split(b"\n")
+        return len(lines) > 1 and all(_is_whole(line) for line in lines if line)
     return True
 
 

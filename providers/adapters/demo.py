@@ -94,7 +94,8 @@ def _short(text: str) -> str:
 _ENGLISH = """You said: *{question}*
 
 I am the **demo model**. I run inside this server, so there is no key to store and nothing leaves \
-your machine. What you see is real streaming all the same: every word travels the way an answer of any other provider does.
+your machine. What you see is real streaming all the same: every word travels the way an answer of any \
+other provider does.
 
 What you can try now:
 

@@ -23,10 +23,10 @@ from ..errors import (
     ProviderUnavailable,
     WrongAddress,
 )
-from ..faults import fault_in_stream, unreadable
-from ..text import TextCleaner, load_json
+from ..faults import fault_in_stream
+from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import count, read_answer
+from .reading import DONE, count, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -165,15 +165,22 @@ class ChatReader:
         self._own_field = False
 
     def feed(self, data: bytes) -> list[StreamPart]:
-        if data[:1] != b"{":
-            return self._no_object(data)
-        try:
-            chunk = load_json(data)
-        except ValueError as exc:
-            raise unreadable("a chunk is no JSON") from exc
+        if data == b"[DONE]":
+            self.done = True
+            return []
+        parts: list[StreamPart] = []
+        for chunk in objects(data):
+            if chunk is DONE:
+                self.done = True
+            else:
+                self._chunk(chunk, parts)
+        if parts:
+            self.began = True
+        return parts
+
+    def _chunk(self, chunk: dict[str, Any], parts: list[StreamPart]) -> None:
         if error := chunk.get("error"):
             self._note_error(chunk, error)
-        parts: list[StreamPart] = []
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
             for choice in choices:
@@ -184,9 +191,6 @@ class ChatReader:
             self._usage = parse_usage(usage) or self._usage
         elif groq := chunk.get("x_groq"):
             self._groq(groq)
-        if parts:
-            self.began = True
-        return parts
 
     def rest(self) -> list[StreamPart]:
         """Return what was held back."""
@@ -220,21 +224,6 @@ class ChatReader:
             raise BrokenStream("an end marker and no answer before it")
         return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
 
-    def _no_object(self, data: bytes) -> list[StreamPart]:
-        text = data.strip()
-        if text == b"[DONE]":
-            self.done = True
-            return []
-        if text[:1] == b"{":
-            return self.feed(text)
-        # Keep-alives that are no comments; but half a chunk is not one of them.
-        if text and not text.isalpha():
-            try:
-                load_json(text)
-            except ValueError as exc:
-                raise unreadable("a chunk is no JSON") from exc
-        return []
-
     def _note_error(self, chunk: dict[str, Any], error: Any) -> None:
         if self._error is None:
             self._error = fault_in_stream(chunk)
@@ -262,9 +251,12 @@ class ChatReader:
             return
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought and isinstance(thought, str):
-            self._own_field = True
+            if not self._own_field:
+                self._own_field = True
+                self._tags.stop()
             self._think(thought, parts)
         elif (details := delta.get("reasoning_details")) and not self._own_field:
+            self._tags.stop()
             self._think(_details_text(details), parts)
         content = delta.get("content")
         if content:
@@ -282,7 +274,7 @@ class ChatReader:
 
     def _say(self, text: str, parts: list[StreamPart]) -> None:
         text = self._text.feed(text)
-        if self._own_field or self._tags.passed:
+        if self._tags.passed:
             if text:
                 parts.append(TextDelta(text))
         else:
@@ -294,7 +286,7 @@ class ChatReader:
                 self._say(piece, parts)
             elif isinstance(piece, dict):
                 if piece.get("type") == "thinking":
-                    self._own_field = True
+                    self._tags.stop()
                     self._think(_joined(piece.get("thinking")), parts)
                 elif isinstance(text := piece.get("text"), str):
                     self._say(text, parts)

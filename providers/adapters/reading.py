@@ -6,7 +6,9 @@ from typing import Any, Protocol
 
 from ..base import Finished, StreamPart
 from ..errors import ProviderError
+from ..faults import unreadable
 from ..sse import Event
+from ..text import load_json
 
 
 class Reader(Protocol):
@@ -46,6 +48,34 @@ async def read_answer(
     for part in reader.rest():
         yield part
     yield reader.finished(broken)
+
+
+# What `objects` gives for OpenAI's end marker, which is no JSON.
+DONE: dict[str, Any] = {}
+
+
+def objects(data: bytes) -> list[dict[str, Any]]:
+    """Return the JSON objects in one event's data: nearly always one.
+
+    Raises `BrokenStream` for what is none.
+    """
+    try:
+        loaded = load_json(data)
+    except ValueError as exc:
+        lines = [line for line in data.split(b"\n") if line.strip()]
+        if len(lines) > 1:
+            # Events without the empty line between them come as one.
+            return [found for line in lines for found in objects(line)]
+        text = data.strip()
+        if text == b"[DONE]":
+            return [DONE]
+        # A keep-alive that is no comment.
+        if text.isalpha() or not text:
+            return []
+        raise unreadable("a chunk is no JSON") from exc
+    if isinstance(loaded, dict):
+        return [loaded]
+    return [item for item in loaded if isinstance(item, dict)] if isinstance(loaded, list) else []
 
 
 def count(holder: Any, *names: str) -> int | None:
