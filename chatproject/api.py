@@ -1,14 +1,11 @@
 """Views of the API: DRF's, run as one unit of work on a database thread."""
 
-import codecs
-import json
-from collections.abc import Awaitable, Callable, Mapping
-from typing import IO, Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from rest_framework import parsers
-from rest_framework.exceptions import ParseError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -16,30 +13,6 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chatproject.db import in_db
-
-
-class JSONParser(parsers.BaseParser):
-    """Strict JSON; whatever is wrong with it, nesting included, is the sender's 400."""
-
-    media_type = "application/json"
-
-    def parse(
-        self,
-        stream: IO[bytes],
-        media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,
-    ) -> Any:
-        try:
-            data = json.loads(codecs.decode(stream.read(), "utf-8"), parse_constant=_refuse)
-        except (ValueError, RecursionError) as exc:
-            raise ParseError from exc
-        if not isinstance(data, dict):
-            raise ParseError
-        return data
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -75,10 +48,11 @@ class AsyncAPIView(APIView):
         view = super().as_view(*args, **initkwargs)
 
         async def on_loop(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            outcome = await in_db(_respond, view, request, *args, **kwargs)
-            if isinstance(outcome, Continuation):
-                return await outcome.run()
-            return outcome
+            # Shielded: a unit of work runs to its end even if the client goes away in
+            # the middle of it, and what it has promised must then begin all the same.
+            work = asyncio.ensure_future(_unit(view, request, *args, **kwargs))
+            outcome = await asyncio.shield(work)
+            return await outcome.run() if isinstance(outcome, Continuation) else outcome
 
         on_loop.__dict__.update(view.__dict__)
         on_loop.__doc__ = cls.__doc__
@@ -94,13 +68,22 @@ class AsyncAPIView(APIView):
 class Continuation(HttpResponseBase):
     """What a handler returns to go on on the event loop, once its unit of work has ended.
 
-    `then` returns the response. A `Response` or an exception is told as by any handler.
+    `begin` is called as soon as the unit of work has been committed, whether or not
+    the client is still there. `then` returns the response; a `Response` or an
+    exception is told as by any handler.
     """
 
-    def __init__(self, view: APIView, then: Callable[[], Awaitable[Response | HttpResponseBase]]) -> None:
+    def __init__(
+        self,
+        view: APIView,
+        then: Callable[[], Awaitable[Response | HttpResponseBase]],
+        *,
+        begin: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__()
         self._view = view
         self._then = then
+        self.begin = begin
 
     async def run(self) -> HttpResponseBase:
         try:
@@ -110,6 +93,15 @@ class Continuation(HttpResponseBase):
         if isinstance(response, Response):
             return await in_db(_render, self._view, response)
         return response
+
+
+async def _unit(
+    view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any
+) -> HttpResponseBase:
+    outcome = await in_db(_respond, view, request, *args, **kwargs)
+    if isinstance(outcome, Continuation) and outcome.begin is not None:
+        outcome.begin()
+    return outcome
 
 
 def _respond(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

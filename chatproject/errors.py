@@ -139,7 +139,9 @@ def flatten(detail: Any, name: str = "") -> dict[str, list[str]]:
     return {name or "nonFieldErrors": [str(detail)]}
 
 
-def error_response(status: int, *, code: str = "", text: Text = "", wait: float | None = None) -> JsonResponse:
+def error_response(
+    status: int, *, code: str = "", text: Text = "", wait: float | None = None
+) -> JsonResponse:
     """Return the one error shape where no DRF view is at hand."""
     plain_code, plain_text = PLAIN.get(status, PLAIN[500])
     response = JsonResponse(body(code or plain_code, text or plain_text), status=status)
@@ -176,6 +178,4 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     text = _("This form is out of date. Go back, reload the page, and send it again.")
     if request.path.startswith("/api/"):
         return error_response(403, code="csrf_failed", text=text)
-    return render(
-        request, "error.html", {"status": 403, "code": "csrf_failed", "text": text}, status=403
-    )
+    return render(request, "error.html", {"status": 403, "code": "csrf_failed", "text": text}, status=403)

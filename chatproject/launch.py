@@ -34,7 +34,9 @@ def prepare_environment() -> Path:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
-        raise CannotStart(f"the data folder {data_dir} cannot be made ({exc.strerror}). Set DATA_DIR.") from exc
+        raise CannotStart(
+            f"the data folder {data_dir} cannot be made ({exc.strerror}). Set DATA_DIR."
+        ) from exc
     os.environ["DATA_DIR"] = str(data_dir)
     if not (os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE")):
         os.environ["SECRET_KEY_FILE"] = str(kept_secret(data_dir / "secret-key"))
@@ -96,7 +98,9 @@ def prepare_database(data_dir: Path) -> None:
             create_administrator()
             call_command("collectstatic", interactive=False, verbosity=0)
     except (DatabaseError, InterfaceError) as exc:
-        raise CannotStart(f"the database does not answer ({type(exc).__name__}). Check DATABASE_URL.") from exc
+        raise CannotStart(
+            f"the database does not answer ({type(exc).__name__}). Check DATABASE_URL."
+        ) from exc
     finally:
         connections.close_all()
 

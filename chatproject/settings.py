@@ -35,9 +35,9 @@ def _derived(purpose: str) -> str:
 
 
 # The first key encrypts, all of them decrypt; see `manage.py rotate_provider_keys`.
-FIELD_ENCRYPTION_KEYS = [
-    key for key in re.split(r"[,\s]+", env_secret("FIELD_ENCRYPTION_KEYS")) if key
-] or [_derived("field-encryption")]
+FIELD_ENCRYPTION_KEYS = [key for key in re.split(r"[,\s]+", env_secret("FIELD_ENCRYPTION_KEYS")) if key] or [
+    _derived("field-encryption")
+]
 
 # --- Where it is served ------------------------------------------------------------------------------
 
@@ -47,7 +47,14 @@ ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
 CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS", [])
 CORS_URLS_REGEX = r"^/api/.*$"
-CORS_ALLOW_HEADERS = ["accept", "accept-language", "authorization", "content-type", "idempotency-key", "last-event-id"]
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "accept-language",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+]
 CORS_EXPOSE_HEADERS = ["retry-after"]
 
 ROOT_URLCONF = "chatproject.urls"
@@ -205,7 +212,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["chatproject.api.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["chatproject.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "chatproject.errors.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

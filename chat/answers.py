@@ -1,0 +1,283 @@
+"""The running answers of this process.
+
+An answer belongs to the process, not to the request that began it: a task pulls
+it from the provider, any number of readers follow it, and it is saved once, when
+it ends. An answer only grows at its end, so a reader is two numbers (`Position`).
+
+Per piece of text this costs one append and, where a reader waits, one
+`set_result`: no lock, no queue, no timer, no task.
+"""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from uuid import UUID
+
+from chat import events, faults, metrics
+from chat.events import Position
+from providers.base import Adapter, ChatRequest, Finished, FinishReason, ReasoningDelta, TextDelta, Usage
+from providers.errors import ProviderError, ProviderTimeout
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an answer ended; `status` is one of `Message.Status` except `streaming`."""
+
+    status: str
+    finish_reason: str = ""
+    error_code: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the first event of every stream says."""
+
+    message_id: UUID
+    session_id: UUID
+    user_message_id: UUID | None
+    title: str
+
+    def encode(self, position: Position) -> bytes:
+        data = {
+            "sessionId": str(self.session_id),
+            "messageId": str(self.message_id),
+            "userMessageId": str(self.user_message_id) if self.user_message_id else None,
+            "title": self.title,
+        }
+        return events.encode("session", self.message_id, position, data)
+
+
+class Reader:
+    """One who follows an answer; waits on `future` when there is nothing new."""
+
+    __slots__ = ("future", "sent_at")
+
+    def __init__(self, now: float) -> None:
+        self.future: asyncio.Future[None] | None = None
+        self.sent_at = now
+
+    def wake(self) -> None:
+        future, self.future = self.future, None
+        if future is not None and not future.done():
+            future.set_result(None)
+
+
+class RunningAnswer:
+    """The text of one answer while it grows, and who follows it."""
+
+    def __init__(self, opening: Opening, *, reasoning: str = "", content: str = "") -> None:
+        self.opening = opening
+        self.id = opening.message_id
+        # (is reasoning, text), in the order of arrival; a continued answer begins with what it had.
+        self.pieces: list[tuple[bool, str]] = [
+            piece for piece in ((True, reasoning), (False, content)) if piece[1]
+        ]
+        self.start = Position(len(reasoning), len(content))
+        self.usage: Usage | None = None
+        self.finish_reason: FinishReason | None = None
+        self.started_at = asyncio.get_running_loop().time()
+        self.first_token_at: float | None = None
+        self.ended_at: float | None = None
+        self.outcome: Outcome | None = None
+        self.kept_pieces = len(self.pieces)
+        self.ended = asyncio.Event()
+        self._readers: list[Reader] = []
+        self._task: asyncio.Task[None] | None = None
+        self._pulling = False
+        self._ending: Outcome | None = None
+
+    # --- growing
+
+    def grow(self, part: object) -> None:
+        """Take one part from the provider and wake those who wait for it."""
+        kind = type(part)
+        if kind is TextDelta:
+            self._append(False, part.text)  # type: ignore[attr-defined]
+        elif kind is ReasoningDelta:
+            self._append(True, part.text)  # type: ignore[attr-defined]
+        elif isinstance(part, Usage):
+            self.usage = part
+        elif isinstance(part, Finished):
+            self.finish_reason = part.reason
+
+    def _append(self, is_reasoning: bool, text: str) -> None:
+        if not text:
+            return
+        if self.first_token_at is None:
+            self.first_token_at = asyncio.get_running_loop().time()
+        self.pieces.append((is_reasoning, text))
+        for reader in self._readers:
+            reader.wake()
+
+    def texts(self) -> tuple[str, str]:
+        """Return the reasoning and the content so far, and join what was in pieces."""
+        if len(self.pieces) == 0:
+            return "", ""
+        reasoning = "".join(text for is_reasoning, text in self.pieces if is_reasoning)
+        content = "".join(text for is_reasoning, text in self.pieces if not is_reasoning)
+        return reasoning, content
+
+    def milliseconds_to(self, moment: float | None) -> int | None:
+        return None if moment is None else round((moment - self.started_at) * 1000)
+
+    # --- ending
+
+    def stop(self, outcome: Outcome) -> None:
+        """End the answer with `outcome` now, closing the provider's connection."""
+        if self.outcome is not None or self._ending is not None:
+            return
+        self._ending = outcome
+        if self._pulling and self._task is not None:
+            self._task.cancel()
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell every reader that this is all."""
+        self.outcome = outcome
+        self.ended.set()
+        for reader in self._readers:
+            reader.wake()
+
+    def ping_idle(self, now: float) -> None:
+        for reader in self._readers:
+            if now - reader.sent_at >= PING_SECONDS:
+                reader.wake()
+
+    # --- running
+
+    def begin(self, adapter: Adapter, request: ChatRequest, *, save: "Save", seconds: float) -> None:
+        """Start the task that runs this answer to its end, however that comes.
+
+        The task inherits nothing from the request that began it, which may be long gone.
+        """
+        running[self.id] = self
+        metrics.started()
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(adapter, request, save, seconds), context=contextvars.Context()
+        )
+
+    async def _run(self, adapter: Adapter, request: ChatRequest, save: "Save", seconds: float) -> None:
+        try:
+            outcome = await self._pull(adapter, request, seconds)
+            self.ended_at = asyncio.get_running_loop().time()
+            if not await save(self, outcome):
+                outcome = Outcome("failed", error_code=faults.DELETED)
+        except BaseException:
+            # Nothing above may end like this; a reader must not wait for ever if it does.
+            logger.exception("answer %s could not be saved", self.id)
+            outcome = Outcome("failed", error_code=faults.SERVER_ERROR)
+            raise
+        finally:
+            running.pop(self.id, None)
+            metrics.ended(self, outcome)
+            self.end(outcome)
+
+    async def _pull(self, adapter: Adapter, request: ChatRequest, seconds: float) -> Outcome:
+        if self._ending is not None:
+            return self._ending
+        self._pulling = True
+        try:
+            async with asyncio.timeout(seconds), aclosing(adapter.stream(request)) as parts:
+                async for part in parts:
+                    self.grow(part)
+            return Outcome("complete", finish_reason=str(self.finish_reason or "stop"))
+        except ProviderError as exc:
+            logger.warning("answer %s failed: %s", self.id, exc)
+            return Outcome("failed", error_code=exc.code, retry_after=exc.retry_after)
+        except TimeoutError:
+            logger.warning("answer %s took longer than %s seconds", self.id, seconds)
+            return Outcome("failed", error_code=ProviderTimeout.code)
+        except asyncio.CancelledError:
+            if self._ending is None:
+                # Not by `stop`: the process itself is ending.
+                self._ending = Outcome("interrupted", error_code=faults.INTERRUPTED)
+            elif self._task is not None:
+                self._task.uncancel()
+            return self._ending
+        except Exception:
+            logger.exception("answer %s failed", self.id)
+            return Outcome("failed", error_code=faults.SERVER_ERROR)
+        finally:
+            self._pulling = False
+
+    # --- following
+
+    async def follow(self, position: Position, final: "Final") -> AsyncGenerator[bytes, None]:
+        """Yield, encoded, all that lies after `position`, each time in one batch, to the end.
+
+        The first batch is the `session` event; where nothing else is due for a while, a ping.
+        """
+        loop = asyncio.get_running_loop()
+        reader = Reader(loop.time())
+        self._readers.append(reader)
+        try:
+            yield self.opening.encode(position)
+            taken, batch, position = self._after(position)
+            while True:
+                if batch:
+                    yield batch
+                    reader.sent_at = loop.time()
+                if taken < len(self.pieces):
+                    batch, position = self._encode(taken, position)
+                    taken = len(self.pieces)
+                    continue
+                if self.outcome is not None:
+                    yield final(self, self.outcome, position)
+                    return
+                batch = b""
+                reader.future = loop.create_future()
+                await reader.future
+                if taken == len(self.pieces) and self.outcome is None:
+                    batch = events.PING
+        finally:
+            self._readers.remove(reader)
+
+    def _after(self, position: Position) -> tuple[int, bytes, Position]:
+        """Return how many pieces there are, and encoded what of them lies after `position`."""
+        reasoning, content = self.texts()
+        texts = (reasoning[position.reasoning :], content[position.content :])
+        if position == events.START and self.start == events.START:
+            return (0, b"", position)  # from the first piece on, in the order of arrival
+        batch = b""
+        for is_reasoning, text in ((True, texts[0]), (False, texts[1])):
+            if text:
+                encoded, position = self._one(is_reasoning, text, position)
+                batch += encoded
+        return len(self.pieces), batch, position
+
+    def _encode(self, taken: int, position: Position) -> tuple[bytes, Position]:
+        """Encode the pieces from `taken` on; neighbours of one kind share an event."""
+        pieces = self.pieces
+        if len(pieces) - taken == 1:
+            return self._one(*pieces[taken], position)
+        out = []
+        kind, texts = pieces[taken][0], [pieces[taken][1]]
+        for is_reasoning, text in pieces[taken + 1 :]:
+            if is_reasoning is not kind:
+                encoded, position = self._one(kind, "".join(texts), position)
+                out.append(encoded)
+                kind, texts = is_reasoning, []
+            texts.append(text)
+        encoded, position = self._one(kind, "".join(texts), position)
+        out.append(encoded)
+        return b"".join(out), position
+
+    def _one(self, is_reasoning: bool, text: str, position: Position) -> tuple[bytes, Position]:
+        if is_reasoning:
+            position = Position(position.reasoning + len(text), position.content)
+            return events.encode("reasoning", self.id, position, {"content": text}), position
+        position = Position(position.reasoning, position.content + len(text))
+        return events.encode("message", self.id, position, {"content": text}), position
+
+
+Save = Callable[[RunningAnswer, Outcome], Awaitable[bool]]
+Final = Callable[[RunningAnswer, Outcome, Position], bytes]
+
+running: dict[UUID, RunningAnswer] = {}

@@ -1,0 +1,61 @@
+"""The chosen branch of a conversation, kept as a flag on its messages.
+
+Listing and sending the branch is then an ordinary indexed query; only choosing
+another one, which is rare, looks at the whole tree.
+"""
+
+from collections import defaultdict
+from uuid import UUID
+
+from chat.models import Message
+
+BATCH = 500
+
+
+def choose_path_to(session_id: UUID, message_id: UUID | None) -> None:
+    """Make the chosen branch end with this message; `None` chooses nothing at all."""
+    tree = _tree(session_id)
+    _choose(session_id, _path(tree, message_id))
+
+
+def choose_branch_of(session_id: UUID, message_id: UUID | None) -> None:
+    """Choose the branch that holds this message, down to its newest end."""
+    tree = _tree(session_id)
+    children: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
+    for child, parent in tree.items():
+        children[parent].append(child)
+    leaf = message_id
+    while children[leaf]:
+        leaf = max(children[leaf])
+    _choose(session_id, _path(tree, leaf))
+
+
+def below(session_id: UUID, message_id: UUID) -> list[UUID]:
+    """Return a message's id and those of all that hang below it, parents first."""
+    found = {message_id}
+    # A child's id is greater than its parent's, so one pass in order finds all.
+    for child, parent in sorted(_tree(session_id).items()):
+        if parent in found:
+            found.add(child)
+    return sorted(found)
+
+
+def _tree(session_id: UUID) -> dict[UUID, UUID | None]:
+    return dict(Message.objects.filter(session_id=session_id).values_list("id", "parent_id"))
+
+
+def _path(tree: dict[UUID, UUID | None], leaf: UUID | None) -> set[UUID]:
+    path = set()
+    while leaf is not None:
+        path.add(leaf)
+        leaf = tree.get(leaf)
+    return path
+
+
+def _choose(session_id: UUID, path: set[UUID]) -> None:
+    messages = Message.objects.filter(session_id=session_id)
+    chosen = set(messages.chosen().values_list("id", flat=True))
+    for ids, flag in ((chosen - path, False), (path - chosen, True)):
+        changed = sorted(ids)
+        for start in range(0, len(changed), BATCH):
+            messages.filter(id__in=changed[start : start + BATCH]).update(on_branch=flag)

@@ -1,0 +1,72 @@
+"""The one writer per process: keeps what running answers have so far, and hears who should stop."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from chat import leases
+from chat.answers import Outcome, RunningAnswer, running
+from chat.models import Message
+from chatproject.db import in_db
+
+logger = logging.getLogger(__name__)
+
+STOPPED = Outcome("stopped", finish_reason="stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    message_id: UUID
+    reasoning: str
+    content: str
+
+
+async def keep(*, with_text: bool) -> None:
+    """Renew the lease, store what has grown (`with_text`), and stop what is to be stopped.
+
+    One transaction for all running answers, however many there are.
+    """
+    answers = list(running.values())
+    if not answers:
+        return
+    grown = [answer for answer in answers if len(answer.pieces) > answer.kept_pieces] if with_text else []
+    counts = [len(answer.pieces) for answer in grown]
+    snapshots = [Snapshot(answer.id, *answer.texts()) for answer in grown]
+    wanted = await in_db(_store, snapshots, [answer.id for answer in answers])
+    for answer, count in zip(grown, counts, strict=True):
+        answer.kept_pieces = count
+    stop_all(answer for answer in answers if answer.id not in wanted)
+
+
+def stop_all(answers: Iterable[RunningAnswer], outcome: Outcome = STOPPED) -> None:
+    for answer in answers:
+        answer.stop(outcome)
+
+
+def _store(snapshots: list[Snapshot], ids: list[UUID]) -> set[UUID]:
+    """Return the ids of the answers that should go on: still there, and not asked to stop."""
+    with transaction.atomic():
+        leases.renew()
+        if snapshots:
+            _update(snapshots)
+        rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
+        return set(rows.values_list("id", flat=True))
+
+
+def _update(snapshots: list[Snapshot]) -> None:
+    # In the order of their ids, as everything that locks several messages does.
+    rows = [
+        (shot.reasoning, shot.content, _db_id(shot.message_id), _db_id(leases.worker_id))
+        for shot in sorted(snapshots, key=lambda shot: shot.message_id)
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE chat_message SET reasoning = %s, content = %s WHERE id = %s AND worker_id = %s", rows
+        )
+
+
+def _db_id(value: UUID) -> UUID | str:
+    return value if connection.features.has_native_uuid_field else value.hex

@@ -1,0 +1,43 @@
+"""The events of an answer's stream, their positions, and their form on the wire."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+
+# One newline, not two: an empty line would make some clients dispatch an empty event.
+PING = b": ping\n"
+
+
+class Position(NamedTuple):
+    """How much of a message a reader has, in characters."""
+
+    reasoning: int
+    content: int
+
+
+START = Position(0, 0)
+
+_EVENT_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,12})-(\d{1,12})")
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    message_id: UUID
+    position: Position
+
+
+def parse_id(text: str) -> EventId | None:
+    """Return what an event id says, or None for one that we never gave."""
+    match = _EVENT_ID.fullmatch(text)
+    if match is None:
+        return None
+    return EventId(UUID(match[1]), Position(int(match[2]), int(match[3])))
+
+
+def encode(name: str, message_id: UUID | str, position: Position, data: dict[str, Any]) -> bytes:
+    """Return one event. JSON escapes line breaks, so the payload is always one data line."""
+    head = f"event: {name}\nid: {message_id}:{position.reasoning}-{position.content}\ndata: "
+    return head.encode() + orjson.dumps(data) + b"\n\n"

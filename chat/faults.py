@@ -1,0 +1,42 @@
+"""Why an answer did not become whole: by code, with the text for the person and whether to try again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from providers.errors import ProviderError
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    text: str | Promise
+    retryable: bool
+
+
+INTERRUPTED = "interrupted"
+DELETED = "message_deleted"
+SERVER_ERROR = "server_error"
+
+
+def _provider_errors(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _provider_errors(child)
+
+
+FAULTS: dict[str, Fault] = {
+    error.code: Fault(error.text, error.retryable) for error in _provider_errors(ProviderError)
+} | {
+    INTERRUPTED: Fault(
+        _("The server was restarted while it answered. What had arrived is kept; you can continue it."), True
+    ),
+    DELETED: Fault(_("This message was deleted while it was being answered."), False),
+    SERVER_ERROR: Fault(_("Something went wrong on the server. Try again."), True),
+    "provider_not_configured": Fault(_("This provider is not configured."), False),
+}
+
+
+def fault(code: str) -> Fault:
+    return FAULTS.get(code, FAULTS[SERVER_ERROR])

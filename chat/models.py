@@ -1,0 +1,192 @@
+"""Conversations. A session is a tree of messages, of which one branch is the chosen one."""
+
+import uuid
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from chat.ids import uuid7
+
+
+class Mode(models.Model):
+    """A way of answering: the system prompt and the parameters that go with it."""
+
+    id = models.SlugField(_("id"), primary_key=True, max_length=50)
+    name = models.CharField(_("name"), max_length=100)
+    name_en = models.CharField(_("name in English"), max_length=100, blank=True)
+    description = models.CharField(_("description"), max_length=300, blank=True)
+    description_en = models.CharField(_("description in English"), max_length=300, blank=True)
+    system_prompt = models.TextField(_("system prompt"), blank=True)
+    temperature = models.FloatField(
+        _("temperature"), null=True, blank=True, default=0.7, help_text=_("Empty: the provider's default.")
+    )
+    top_p = models.FloatField(_("top-p"), null=True, blank=True)
+    max_output_tokens = models.PositiveIntegerField(_("most output tokens"), null=True, blank=True)
+    reasoning_effort = models.CharField(
+        _("reasoning effort"),
+        max_length=10,
+        blank=True,
+        choices=[("low", _("low")), ("medium", _("medium")), ("high", _("high"))],
+    )
+    enabled = models.BooleanField(_("enabled"), default=True)
+    position = models.PositiveSmallIntegerField(_("position"), default=100)
+
+    class Meta:
+        ordering = ["position", "id"]
+        verbose_name = _("mode")
+        verbose_name_plural = _("modes")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
+    def for_user(self, user: Any) -> Self:
+        return self.filter(user=user)
+
+    def matching(self, text: str) -> Self:
+        """Keep the sessions whose title or any message holds `text`, whatever the case."""
+        hits = Message.objects.filter(session=models.OuterRef("pk"), content__icontains=text)
+        return self.filter(Q(title__icontains=text) | models.Exists(hits))
+
+
+class ChatSession(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="chat_sessions", verbose_name=_("user")
+    )
+    title = models.CharField(_("title"), max_length=200)
+    provider = models.CharField(_("provider"), max_length=50)
+    model = models.CharField(_("model"), max_length=200)
+    mode = models.CharField(_("mode"), max_length=50, default="normal")
+    archived = models.BooleanField(_("archived"), default=False)
+    pinned = models.BooleanField(_("pinned"), default=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
+
+    objects = ChatSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at", "-id"]
+        indexes = [
+            models.Index(fields=["user", "archived", "-updated_at", "-id"], name="session_list"),
+            models.Index(fields=["-updated_at", "-id"], name="session_admin_list"),
+        ]
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class MessageQuerySet(models.QuerySet["Message"]):
+    def for_user(self, user: Any) -> Self:
+        return self.filter(session__user=user)
+
+    def chosen(self) -> Self:
+        """Keep the chosen branch; a child is always newer than its parent, so ids order it."""
+        return self.filter(on_branch=True)
+
+    def running(self) -> Self:
+        return self.filter(status=Message.Status.STREAMING)
+
+
+class Message(models.Model):
+    class Role(models.TextChoices):
+        USER = "user", _("user")
+        ASSISTANT = "assistant", _("assistant")
+
+    class Status(models.TextChoices):
+        STREAMING = "streaming", _("streaming")
+        COMPLETE = "complete", _("complete")
+        STOPPED = "stopped", _("stopped")
+        FAILED = "failed", _("failed")
+        INTERRUPTED = "interrupted", _("interrupted")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    session = models.ForeignKey(
+        ChatSession, models.CASCADE, related_name="messages", verbose_name=_("session")
+    )
+    # Django must not follow this one when it deletes: it would load the whole
+    # conversation, level by level. `services` deletes what hangs below a message.
+    parent = models.ForeignKey(
+        "self", models.DO_NOTHING, null=True, blank=True, related_name="children", verbose_name=_("parent")
+    )
+    on_branch = models.BooleanField(_("on the chosen branch"), default=True)
+    role = models.CharField(_("role"), max_length=10, choices=Role.choices)
+    status = models.CharField(_("status"), max_length=12, choices=Status.choices, default=Status.COMPLETE)
+    content = models.TextField(_("content"), blank=True)
+    reasoning = models.TextField(_("reasoning"), blank=True)
+    provider = models.CharField(_("provider"), max_length=50, blank=True)
+    model = models.CharField(_("model"), max_length=200, blank=True)
+    finish_reason = models.CharField(_("finish reason"), max_length=20, blank=True)
+    error_code = models.CharField(_("error"), max_length=50, blank=True)
+    retry_after = models.FloatField(_("retry after, seconds"), null=True, blank=True)
+    usage = models.JSONField(_("usage"), null=True, blank=True)
+    response_time = models.PositiveIntegerField(_("response time, ms"), null=True, blank=True)
+    first_token_time = models.PositiveIntegerField(_("time to first token, ms"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # The process that runs this answer, and whether somebody asked it to stop.
+    worker_id = models.UUIDField(null=True, blank=True, editable=False)
+    stop_requested = models.BooleanField(default=False, editable=False)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session"], condition=Q(status="streaming"), name="one_running_answer_per_session"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["session", "id"], name="message_tree"),
+            models.Index(fields=["session", "id"], condition=Q(on_branch=True), name="message_branch"),
+            models.Index(fields=["worker_id"], condition=Q(status="streaming"), name="message_running"),
+            models.Index(fields=["status", "-id"], name="message_admin_status"),
+        ]
+        verbose_name = _("message")
+        verbose_name_plural = _("messages")
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"
+
+
+class IdempotencyKey(models.Model):
+    """What an `Idempotency-Key` has already started: the same key never starts a second answer.
+
+    `message_id` is no foreign key: the promise outlives the message.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=128)
+    fingerprint = models.CharField(max_length=64)
+    message_id = models.UUIDField()
+    # Where the answer began: a continued message had text before it.
+    start_reasoning = models.PositiveIntegerField(default=0)
+    start_content = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="one_answer_per_idempotency_key")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.key}"
+
+
+class Worker(models.Model):
+    """The lease of one server process on the answers that it runs.
+
+    One heartbeat a second per process keeps all of its answers; where it is
+    old, the process is gone, and whoever notices marks them interrupted.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    heartbeat_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,26 @@
+"""The streaming response."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from django.http import StreamingHttpResponse
+
+
+class EventStreamResponse(StreamingHttpResponse):
+    """Server-sent events, whose source is closed as soon as the client is gone."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        self._events = events
+        headers = {
+            "Cache-Control": "no-cache, no-transform",
+            "X-Accel-Buffering": "no",
+            # A compressing middleware or proxy would hold the pieces back.
+            "Content-Encoding": "identity",
+        }
+        super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        # Django closes only this outermost generator; ours would be left to the garbage collector.
+        async with aclosing(self._events):
+            async for batch in self._events:
+                yield batch

@@ -1,0 +1,170 @@
+"""What lives as long as the process: the writer's rhythm, the housekeeping, and the way down."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from accounts.counters import purge_expired
+from chat import checkpoints, faults, leases, services
+from chat.answers import Outcome, RunningAnswer, running
+from chatproject.db import in_db
+from providers import transport
+from providers.base import ChatRequest
+from providers.registry import adapter_for
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.5  # how soon a stop from another process is heard
+TEXT_TICKS = 2  # text is kept every so many ticks: what a crash may cost
+SWEEP_TICKS = 10
+PURGE_TICKS = 1200
+DATABASE_ERRORS = (DatabaseError, InterfaceError)
+# A save that fails because the database is away is tried for so long.
+SAVE_SECONDS = 300
+
+INTERRUPTED = Outcome("interrupted", error_code=faults.INTERRUPTED)
+
+_ticker: asyncio.Task[None] | None = None
+_drain: asyncio.Task[None] | None = None
+draining = False
+
+
+def begin(turn: services.Turn) -> RunningAnswer:
+    """Start the answer of a turn that has been opened. Only on the event loop."""
+    answer = RunningAnswer(turn.opening, reasoning=turn.reasoning, content=turn.content)
+
+    async def save(answer: RunningAnswer, outcome: Outcome) -> bool:
+        end = services.ended(answer, outcome, turn.request)
+        return await persist(lambda: services.close_turn(end))
+
+    answer.begin(adapter_for(turn.access), turn.request, save=save, seconds=settings.PROVIDER_TOTAL_TIMEOUT)
+    return answer
+
+
+async def persist(work: Callable[[], bool]) -> bool:
+    """Run a write that must happen, again and again while the database is away."""
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + SAVE_SECONDS
+    pause = 0.1
+    while True:
+        try:
+            return await in_db(work)
+        except DATABASE_ERRORS as exc:
+            if loop.time() > give_up:
+                raise
+            logger.warning("an answer could not be saved yet: %s", type(exc).__name__)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 2)
+
+
+async def start() -> None:
+    global _ticker, draining
+    draining = False
+    transport.configure(
+        transport.Limits(
+            connect_seconds=settings.PROVIDER_CONNECT_TIMEOUT,
+            idle_seconds=settings.PROVIDER_IDLE_TIMEOUT,
+            total_seconds=settings.PROVIDER_TOTAL_TIMEOUT,
+            allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS,
+        )
+    )
+    await in_db(leases.interrupt_abandoned)
+    _ticker = asyncio.create_task(_tick())
+    _drain_on_sigterm()
+
+
+async def stop() -> None:
+    """End what still runs, in order: the answers, the writer, the provider client."""
+    await drain(grace=0)
+    if _ticker is not None:
+        _ticker.cancel()
+        await asyncio.gather(_ticker, return_exceptions=True)
+    try:
+        await in_db(leases.release)
+    except DATABASE_ERRORS:
+        logger.warning("the lease could not be given up; it will run out by itself")
+    await transport.close_shared()
+
+
+async def drain(*, grace: float) -> None:
+    """Start no more answers, let the running ones end within `grace` seconds, and interrupt the rest."""
+    global draining
+    draining = True
+    answers = list(running.values())
+    if not answers:
+        return
+    logger.info("waiting for %d running answers", len(answers))
+    await _ended(answers, grace)
+    for answer in answers:
+        answer.stop(INTERRUPTED)
+    await _ended(answers, 3)
+
+
+async def _ended(answers: list[RunningAnswer], seconds: float) -> None:
+    waits = [asyncio.ensure_future(answer.ended.wait()) for answer in answers if answer.outcome is None]
+    if waits:
+        _, pending = await asyncio.wait(waits, timeout=seconds)
+        for wait in pending:
+            wait.cancel()
+
+
+def _drain_on_sigterm() -> None:
+    """Hook into the server's own SIGTERM handler: its grace ends streams, but saves nothing.
+
+    Lifespan shutdown would be too late, it comes after the connections were cut.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+
+    def hook(earlier: Any) -> Callable[[int, FrameType | None], None]:
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(_begin_drain)
+            if callable(earlier):
+                earlier(number, frame)
+
+        return on_signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, hook(signal.getsignal(number)))
+
+
+def _begin_drain() -> None:
+    global _drain
+    if _drain is None:
+        _drain = asyncio.get_running_loop().create_task(drain(grace=settings.CHAT_SHUTDOWN_GRACE_SECONDS))
+
+
+async def _tick() -> None:
+    """Keep the running answers, hear stops, ping idle readers, and now and then tidy up."""
+    loop = asyncio.get_running_loop()
+    number = 0
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        number += 1
+        try:
+            await checkpoints.keep(with_text=number % TEXT_TICKS == 0)
+            if number % SWEEP_TICKS == 0:
+                if count := await in_db(leases.interrupt_abandoned):
+                    logger.warning("%d answers of a process that is gone were interrupted", count)
+            if number % PURGE_TICKS == 0:
+                await in_db(_purge)
+        except DATABASE_ERRORS as exc:
+            logger.warning("the database does not answer: %s", type(exc).__name__)
+        except Exception:
+            logger.exception("keeping the running answers failed")
+        for answer in list(running.values()):
+            answer.ping_idle(loop.time())
+
+
+def _purge() -> None:
+    purge_expired()
+    leases.purge()
+    services.purge_idempotency_keys()

@@ -1,0 +1,206 @@
+"""The shapes of the chat API. Keys are camelCase; what they mean is in the contract of the models."""
+
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from chat import faults
+from chat.models import ChatSession, Message, Mode
+from providers.text import clean_text
+
+
+class Text(serializers.CharField):
+    """Text as somebody wrote it: kept as it is, but for what no database can hold."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(trim_whitespace=False, **kwargs)
+        # DRF refuses NUL; here it is removed, like everything else that could not be stored.
+        self.validators = [
+            v for v in self.validators if type(v).__name__ != "ProhibitNullCharactersValidator"
+        ]
+        self.validators = [
+            v for v in self.validators if type(v).__name__ != "ProhibitSurrogateCharactersValidator"
+        ]
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return clean_text(data)
+
+
+class Wording(Text):
+    """What a user says to a model."""
+
+    default_error_messages = {"max_length": _("The message is too long: at most {max_length} characters.")}
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        text = super().run_validation(data)
+        limit = settings.CHAT_MAX_MESSAGE_CHARS
+        if isinstance(text, str) and len(text) > limit:
+            self.fail("max_length", max_length=limit)
+        if isinstance(text, str) and not text.strip():
+            self.fail("blank")
+        return text
+
+
+class Line(serializers.CharField):
+    """A name or title: one line of cleaned, trimmed text."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return clean_text(data).strip()
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        if isinstance(data, str):
+            data = clean_text(data)
+        return super().run_validation(data)
+
+
+class AskSerializer(serializers.Serializer[Any]):
+    message = Wording()
+    provider = Line(max_length=50)
+    model = Line(max_length=200)
+    sessionId = serializers.CharField(required=False, allow_null=True, max_length=100)
+    mode = Line(max_length=50, default="normal")
+
+
+class RegenerateSerializer(serializers.Serializer[Any]):
+    messageId = serializers.CharField(required=False, allow_null=True, max_length=100)
+    provider = Line(max_length=50, required=False, allow_blank=True, default="")
+    model = Line(max_length=200, required=False, allow_blank=True, default="")
+
+
+class EditSerializer(serializers.Serializer[Any]):
+    message = Wording()
+
+
+class TitleSerializer(serializers.Serializer[Any]):
+    title = Line(min_length=1, max_length=200)
+
+
+class BranchSerializer(serializers.Serializer[Any]):
+    messageId = serializers.CharField(max_length=100)
+
+
+class SessionSerializer(serializers.ModelSerializer[ChatSession]):
+    """A conversation, without its messages."""
+
+    title = Line(min_length=1, max_length=200)
+    provider = Line(max_length=50)
+    model = Line(max_length=200)
+    mode = Line(max_length=50)
+    createdAt = serializers.DateTimeField(source="created_at", read_only=True)
+    updatedAt = serializers.DateTimeField(source="updated_at", read_only=True)
+    answering = serializers.SerializerMethodField(help_text="Whether an answer is being written now.")
+
+    class Meta:
+        model = ChatSession
+        fields = [
+            "id",
+            "title",
+            "provider",
+            "model",
+            "mode",
+            "archived",
+            "pinned",
+            "answering",
+            "createdAt",
+            "updatedAt",
+        ]
+        read_only_fields = ["id"]
+
+    def get_answering(self, session: ChatSession) -> bool:
+        answering = getattr(session, "is_answering", None)
+        return session.messages.running().exists() if answering is None else bool(answering)
+
+
+class NewSessionSerializer(serializers.Serializer[Any]):
+    title = Line(max_length=200, required=False, allow_blank=True, default="")
+    provider = Line(max_length=50)
+    model = Line(max_length=200)
+    mode = Line(max_length=50, default="normal")
+
+
+class MessageErrorSerializer(serializers.Serializer[Any]):
+    error = serializers.CharField()
+    code = serializers.CharField()
+    retryable = serializers.BooleanField()
+    retryAfter = serializers.FloatField(required=False)
+
+
+class UsageSerializer(serializers.Serializer[Any]):
+    inputTokens = serializers.IntegerField(allow_null=True)
+    outputTokens = serializers.IntegerField(allow_null=True)
+    reasoningTokens = serializers.IntegerField(required=False)
+    cachedTokens = serializers.IntegerField(required=False)
+    estimated = serializers.BooleanField(required=False)
+
+
+class MessageSerializer(serializers.ModelSerializer[Message]):
+    createdAt = serializers.DateTimeField(source="created_at")
+    responseTime = serializers.IntegerField(
+        source="response_time", allow_null=True, help_text="Milliseconds."
+    )
+    firstTokenTime = serializers.IntegerField(
+        source="first_token_time", allow_null=True, help_text="Milliseconds."
+    )
+    usage = UsageSerializer(allow_null=True)
+    finishReason = serializers.SerializerMethodField()
+    error = serializers.SerializerMethodField()
+    parentId = serializers.UUIDField(source="parent_id", allow_null=True)
+    siblings = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Message
+        fields = [
+            "id",
+            "role",
+            "content",
+            "createdAt",
+            "status",
+            "reasoning",
+            "provider",
+            "model",
+            "responseTime",
+            "firstTokenTime",
+            "usage",
+            "finishReason",
+            "error",
+            "parentId",
+            "siblings",
+        ]
+
+    def get_finishReason(self, message: Message) -> str | None:  # noqa: N802 (the name on the wire)
+        return message.finish_reason or None
+
+    def get_error(self, message: Message) -> dict[str, Any] | None:
+        if not message.error_code:
+            return None
+        fault = faults.fault(message.error_code)
+        data = {"error": str(fault.text), "code": message.error_code, "retryable": fault.retryable}
+        if message.retry_after is not None:
+            data["retryAfter"] = message.retry_after
+        return data
+
+    def get_siblings(self, message: Message) -> list[str]:
+        siblings = self.context.get("siblings", {}).get(message.parent_id, [message.id])
+        return [str(sibling) for sibling in siblings]
+
+
+class ModeSerializer(serializers.ModelSerializer[Mode]):
+    name = serializers.SerializerMethodField()
+    description = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Mode
+        fields = ["id", "name", "description"]
+
+    def get_name(self, mode: Mode) -> str:
+        return (mode.name_en or mode.name) if get_language() == "en" else mode.name
+
+    def get_description(self, mode: Mode) -> str:
+        return (mode.description_en or mode.description) if get_language() == "en" else mode.description

@@ -1,0 +1,471 @@
+"""Everything that starts and ends answers. Synchronous, atomic, and always from the user.
+
+A turn is opened by one of `open_turn`, `open_regeneration`, `open_edit` and
+`open_continuation`, each one transaction: it locks the user's row, so that the
+same person's requests are decided one after the other, whatever the process.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from chat import branches, leases, refusals
+from chat.answers import Opening, Outcome, RunningAnswer
+from chat.events import START, Position
+from chat.ids import uuid7
+from chat.models import ChatSession, IdempotencyKey, Message, Mode
+
+from providers.base import ChatMessage, ChatRequest, Usage
+from providers.estimates import estimate_usage
+from providers.registry import ProviderAccess
+from providers.resolve import resolve
+
+TITLE_CHARS = 50
+NEW_CHAT = "新对话"  # a seed text: stored as it is, whatever the language
+NORMAL_MODE = "normal"
+
+# What is sent after a cut answer, so that the model goes on instead of answering anew.
+CONTINUE_PROMPT = (
+    "Your last message broke off before its end. Continue it from exactly where it stopped: "
+    "do not repeat anything, do not apologise, do not start over."
+)
+
+# How long an `Idempotency-Key` is remembered.
+KEY_LIFETIME = timedelta(days=2)
+
+Status = Message.Status
+CONTINUABLE = {Status.STOPPED, Status.INTERRUPTED, Status.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks for an answer, and what would make another request the same one.
+
+    `limit` raises where the user may not start another answer now; it is only
+    called for a request that is new.
+    """
+
+    user: Any
+    limit: Callable[[], None]
+    key: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An answer about to be asked for, with all that it needs; `reasoning` and `content` it already has."""
+
+    opening: Opening
+    request: ChatRequest
+    access: ProviderAccess
+    reasoning: str = ""
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """An answer that an earlier request with the same `Idempotency-Key` has started."""
+
+    message_id: UUID
+    start: Position
+
+
+def fingerprint(action: str, body: dict[str, Any]) -> str:
+    """Return what tells whether two requests ask for the same, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps([action, body], sort_keys=True).encode()).hexdigest()
+
+
+# --- opening a turn ------------------------------------------------------------------------------------
+
+
+def open_turn(
+    asked: Asked, *, message: str, provider: str, model: str, mode: str, session_id: UUID | None
+) -> Turn | Replay:
+    """Save the user's message and the pending answer, and gather what the answer needs.
+
+    Raises an `ApiError` for everything that can be refused; nothing is stored then.
+    """
+    access = resolve(asked.user, provider)
+    chosen_mode = get_mode(mode)
+    with transaction.atomic():
+        if replay := _admit(asked):
+            return replay
+        if session_id is None:
+            session = ChatSession(user=asked.user, title=title_of(message), mode=mode)
+        else:
+            session = _own_session(asked.user, session_id)
+            _refuse_second_answer(session)
+        last = None if session._state.adding else session.messages.chosen().order_by("-id").first()
+        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1) if last else []
+        question = Message(
+            id=uuid7(after=last.id if last else None),
+            session=session,
+            parent=last,
+            role=Message.Role.USER,
+            content=message,
+        )
+        _touch(session, provider=provider, model=model, mode=mode)
+        question.save(force_insert=True)
+        answer = _pending_answer(asked, question, provider, model)
+    messages = [*history, ChatMessage("user", message)]
+    return _turn(session, answer, access, chosen_mode, messages)
+
+
+def open_regeneration(
+    asked: Asked, *, session_id: UUID, message_id: UUID | None, provider: str, model: str
+) -> Turn | Replay:
+    """Open a second answer to a user message (the last one by default), beside those it has."""
+    with transaction.atomic():
+        if replay := _admit(asked):
+            return replay
+        session = _own_session(asked.user, session_id)
+        _refuse_second_answer(session)
+        question = _question_of(session, message_id)
+        provider, model = provider or session.provider, model or session.model
+        access = resolve(asked.user, provider)
+        chosen_mode = get_mode(session.mode, fallback=True)
+        branches.choose_path_to(session.id, question.id)
+        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT)
+        _touch(session, provider=provider, model=model)
+        answer = _pending_answer(asked, question, provider, model)
+    return _turn(session, answer, access, chosen_mode, history)
+
+
+def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
+    """Open a new branch: another wording of a user message, and the answer to it."""
+    with transaction.atomic():
+        if replay := _admit(asked):
+            return replay
+        old = _own_message(asked.user, message_id)
+        if old.role != Message.Role.USER:
+            raise refusals.NotAUserMessage
+        session = old.session
+        _refuse_second_answer(session)
+        access = resolve(asked.user, session.provider)
+        chosen_mode = get_mode(session.mode, fallback=True)
+        branches.choose_path_to(session.id, old.parent_id)
+        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
+        question = Message(
+            id=uuid7(after=old.id),
+            session=session,
+            parent_id=old.parent_id,
+            role=Message.Role.USER,
+            content=message,
+        )
+        _touch(session)
+        question.save(force_insert=True)
+        answer = _pending_answer(asked, question, session.provider, session.model)
+    return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
+
+
+def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
+    """Reopen a cut answer, which then grows from where it ended."""
+    with transaction.atomic():
+        if replay := _admit(asked):
+            return replay
+        answer = _own_message(asked.user, message_id)
+        start = Position(len(answer.reasoning), len(answer.content))
+        session = answer.session
+        _refuse_second_answer(session)
+        cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
+        if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
+            raise refusals.NotContinuable
+        provider, model = answer.provider or session.provider, answer.model or session.model
+        access = resolve(asked.user, provider)
+        chosen_mode = get_mode(session.mode, fallback=True)
+        branches.choose_path_to(session.id, answer.id)
+        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT, before=answer.id)
+        _claim(asked, answer.id, start)
+        _touch(session)
+        leases.keep()
+        Message.objects.filter(pk=answer.pk).update(
+            status=Status.STREAMING,
+            worker_id=leases.worker_id,
+            stop_requested=False,
+            finish_reason="",
+            error_code="",
+            retry_after=None,
+        )
+    if answer.content:
+        history += [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
+    return _turn(
+        session, answer, access, chosen_mode, history, reasoning=answer.reasoning, content=answer.content
+    )
+
+
+def _admit(asked: Asked) -> Replay | None:
+    """Decide, with the user's row locked, whether this request may start an answer."""
+    users = get_user_model().objects.select_for_update(no_key=True)
+    users.values_list("pk").get(pk=asked.user.pk)
+    if asked.key:
+        known = IdempotencyKey.objects.filter(user=asked.user, key=asked.key).first()
+        if known is not None:
+            if known.fingerprint != asked.fingerprint:
+                raise refusals.IdempotencyConflict
+            return Replay(known.message_id, Position(known.start_reasoning, known.start_content))
+    asked.limit()
+    running = Message.objects.running().filter(session__user=asked.user)
+    if running.count() >= settings.CHAT_MAX_RUNNING:
+        leases.interrupt_abandoned()
+        if running.count() >= settings.CHAT_MAX_RUNNING:
+            raise refusals.TooManyRunning
+    return None
+
+
+def _refuse_second_answer(session: ChatSession) -> None:
+    running = session.messages.running()
+    if running.exists():
+        leases.interrupt_abandoned()
+        if running.exists():
+            raise refusals.AnswerInProgress
+
+
+def _claim(asked: Asked, message_id: UUID, start: Position = START) -> None:
+    if asked.key:
+        IdempotencyKey.objects.create(
+            user=asked.user,
+            key=asked.key,
+            fingerprint=asked.fingerprint,
+            message_id=message_id,
+            start_reasoning=start.reasoning,
+            start_content=start.content,
+        )
+
+
+def _pending_answer(asked: Asked, question: Message, provider: str, model: str) -> Message:
+    """Save the row that the answer will fill, before the provider is asked."""
+    leases.keep()
+    answer = Message(
+        id=uuid7(after=question.id),
+        session=question.session,
+        parent=question,
+        role=Message.Role.ASSISTANT,
+        status=Status.STREAMING,
+        provider=provider,
+        model=model,
+        worker_id=leases.worker_id,
+    )
+    answer.save(force_insert=True)
+    _claim(asked, answer.id)
+    return answer
+
+
+def _turn(
+    session: ChatSession,
+    answer: Message,
+    access: ProviderAccess,
+    mode: Mode,
+    messages: list[ChatMessage],
+    *,
+    reasoning: str = "",
+    content: str = "",
+) -> Turn:
+    system = [ChatMessage("system", mode.system_prompt)] if mode.system_prompt.strip() else []
+    request = ChatRequest(
+        model=answer.model,
+        messages=(*system, *messages),
+        temperature=mode.temperature,
+        top_p=mode.top_p,
+        max_output_tokens=mode.max_output_tokens,
+        reasoning_effort=mode.reasoning_effort or None,
+    )
+    return Turn(opening_of(answer, session), request, access, reasoning, content)
+
+
+def opening_of(answer: Message, session: ChatSession) -> Opening:
+    return Opening(answer.id, session.id, answer.parent_id, session.title)
+
+
+def _history(session: ChatSession, *, limit: int, before: UUID | None = None) -> list[ChatMessage]:
+    """Return the latest messages of the chosen branch, oldest first; failed and empty ones left out."""
+    messages = session.messages.chosen().exclude(content="")
+    messages = messages.exclude(status__in=[Status.FAILED, Status.STREAMING])
+    if before is not None:
+        messages = messages.filter(id__lt=before)
+    newest_first = messages.order_by("-id").values_list("role", "content")[: max(limit, 0)]
+    return [ChatMessage(role, content) for role, content in reversed(newest_first)]  # type: ignore[arg-type]
+
+
+def _touch(session: ChatSession, **changes: str) -> None:
+    """Move the session to the top of the list, with the provider and model that were last used."""
+    for name, value in changes.items():
+        setattr(session, name, value)
+    session.updated_at = timezone.now()
+    if session._state.adding:
+        session.save(force_insert=True)
+    else:
+        session.save(update_fields=["updated_at", *changes])
+
+
+def _own_session(user: Any, session_id: UUID) -> ChatSession:
+    session = ChatSession.objects.for_user(user).filter(pk=session_id).first()
+    if session is None:
+        raise refusals.SessionNotFound
+    return session
+
+
+def _own_message(user: Any, message_id: UUID) -> Message:
+    message = Message.objects.for_user(user).select_related("session").filter(pk=message_id).first()
+    if message is None:
+        raise refusals.MessageNotFound
+    return message
+
+
+def _question_of(session: ChatSession, message_id: UUID | None) -> Message:
+    """Return the user message that `message_id` is, or answers; without it the last one asked."""
+    messages = session.messages.select_related("parent", "session")
+    if message_id is None:
+        message = messages.chosen().filter(role=Message.Role.USER).order_by("-id").first()
+    else:
+        message = messages.filter(pk=message_id).first()
+        if message is not None and message.role == Message.Role.ASSISTANT:
+            message = message.parent
+    if message is None:
+        raise refusals.MessageNotFound
+    message.session = session
+    return message
+
+
+def get_mode(mode_id: str, *, fallback: bool = False) -> Mode:
+    """Return an enabled mode; with `fallback` the normal one in place of one that is gone."""
+    mode = Mode.objects.filter(pk=mode_id, enabled=True).first()
+    if mode is None and (fallback or mode_id == NORMAL_MODE):
+        # `normal` is always there, even where somebody deleted its row.
+        mode = Mode.objects.filter(pk=NORMAL_MODE).first() or Mode(id=NORMAL_MODE, name=NORMAL_MODE)
+    if mode is None:
+        raise refusals.ModeUnknown
+    return mode
+
+
+def title_of(message: str) -> str:
+    title = message[:TITLE_CHARS]
+    return title if title.strip() else NEW_CHAT
+
+
+# --- deleting ------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def delete_session(session: ChatSession) -> None:
+    """Delete a conversation; its messages in one statement, however many they are."""
+    Message.objects.filter(session_id=session.pk).delete()
+    session.delete()
+
+
+@transaction.atomic
+def delete_message(message: Message) -> UUID | None:
+    """Delete a message and all below it; return the id of an answer that was running among them.
+
+    Where the chosen branch went through it, the newest one beside it is chosen.
+    """
+    ids = branches.below(message.session_id, message.pk)
+    rows = Message.objects.filter(session_id=message.session_id)
+    running = rows.running().values_list("pk", flat=True).first()
+    for start in range(0, len(ids), branches.BATCH):
+        rows.filter(pk__in=ids[start : start + branches.BATCH]).delete()
+    if message.on_branch:
+        branches.choose_branch_of(message.session_id, message.parent_id)
+    return running if running in set(ids) else None
+
+
+def siblings_of(messages: list[Message]) -> dict[UUID | None, list[UUID]]:
+    """Return, by parent, the ids of all messages that stand beside one of these, oldest first."""
+    if not messages:
+        return {}
+    rows = Message.objects.filter(session_id=messages[0].session_id)
+    parents = {message.parent_id for message in messages}
+    beside = Q(parent_id__in=parents - {None})
+    if None in parents:
+        beside |= Q(parent_id=None)
+    siblings: dict[UUID | None, list[UUID]] = {}
+    for message_id, parent_id in rows.filter(beside).order_by("id").values_list("id", "parent_id"):
+        siblings.setdefault(parent_id, []).append(message_id)
+    return siblings
+
+
+# --- closing a turn ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """All of an ended answer that is stored."""
+
+    message_id: UUID
+    session_id: UUID
+    reasoning: str
+    content: str
+    outcome: Outcome
+    usage: dict[str, Any] | None
+    response_time: int | None
+    first_token_time: int | None
+
+
+def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
+    """Gather what `close_turn` stores; where the provider gave no usage, an estimate, marked as such."""
+    reasoning, content = answer.texts()
+    if answer.usage is None and (reasoning or content):
+        answer.usage = estimate_usage(request, content, reasoning)
+    return Ended(
+        message_id=answer.id,
+        session_id=answer.opening.session_id,
+        reasoning=reasoning,
+        content=content,
+        outcome=outcome,
+        usage=usage_data(answer.usage) if answer.usage else None,
+        response_time=answer.milliseconds_to(answer.ended_at),
+        first_token_time=answer.milliseconds_to(answer.first_token_at),
+    )
+
+
+@transaction.atomic
+def close_turn(end: Ended) -> bool:
+    """Store an ended answer; may run twice. Return whether the message is still there.
+
+    Only the process that runs an answer may end it. If another took it for
+    abandoned meanwhile, the whole answer still replaces the cut one.
+    """
+    updated = Message.objects.filter(
+        pk=end.message_id,
+        worker_id=leases.worker_id,
+        status__in=[Status.STREAMING, Status.INTERRUPTED, end.outcome.status],
+    ).update(
+        status=end.outcome.status,
+        content=end.content,
+        reasoning=end.reasoning,
+        finish_reason=end.outcome.finish_reason,
+        error_code=end.outcome.error_code,
+        retry_after=end.outcome.retry_after,
+        usage=end.usage,
+        response_time=end.response_time,
+        first_token_time=end.first_token_time,
+    )
+    if not updated:
+        return Message.objects.filter(pk=end.message_id).exists()
+    ChatSession.objects.filter(pk=end.session_id).update(updated_at=timezone.now())
+    return True
+
+
+def usage_data(usage: Usage) -> dict[str, Any]:
+    """Return usage as the API shows it."""
+    data: dict[str, Any] = {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens}
+    if usage.reasoning_tokens is not None:
+        data["reasoningTokens"] = usage.reasoning_tokens
+    if usage.cached_tokens is not None:
+        data["cachedTokens"] = usage.cached_tokens
+    if usage.estimated:
+        data["estimated"] = True
+    return data
+
+
+def purge_idempotency_keys() -> None:
+    IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEY_LIFETIME).delete()

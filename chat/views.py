@@ -1,0 +1,391 @@
+"""The chat API. Handlers admit and call; see `chatproject.api` for how they run."""
+
+import re
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.dateparse import parse_datetime
+from django_ratelimit.core import get_usage
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from chat import branches, refusals, runtime, services, streams
+from chat.answers import running
+from chat.checkpoints import STOPPED
+from chat.events import START, EventId, parse_id
+from chat.models import ChatSession, Message, Mode
+from chat.paging import flag, page
+from chat.responses import EventStreamResponse
+from chat.serializers import (
+    AskSerializer,
+    BranchSerializer,
+    EditSerializer,
+    MessageSerializer,
+    ModeSerializer,
+    NewSessionSerializer,
+    RegenerateSerializer,
+    SessionSerializer,
+    TitleSerializer,
+)
+from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
+from chatproject.errors import Throttled
+from providers.resolve import resolve
+
+_KEY = re.compile(r"[A-Za-z0-9:_-]{1,128}")
+STOP_SECONDS = 5
+
+
+def session_id_of(text: str | None) -> UUID:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        raise refusals.SessionNotFound from None
+
+
+def message_id_of(text: str | None) -> UUID:
+    try:
+        return UUID(text or "")
+    except ValueError:
+        raise refusals.MessageNotFound from None
+
+
+# --- what starts an answer -------------------------------------------------------------------------------
+
+
+class AnswerView(AsyncAPIView):
+    """Starts an answer and streams it."""
+
+    content_negotiation_class = StreamNegotiation
+
+    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+        """Validate the request and open its turn."""
+        raise NotImplementedError
+
+    def post(self, request: Request, **kwargs: Any) -> Continuation:
+        if runtime.draining:
+            raise refusals.ShuttingDown
+        turn = self.open(request, asked_by(request, **kwargs), **kwargs)
+        if isinstance(turn, services.Replay):
+            return self.stream(lambda: streams.follow_stored(turn.message_id, turn.start))
+        # The turn is stored, so its answer must begin even if the client has gone by now.
+        begun = Begun(turn)
+        return self.stream(begun.follow, begin=begun.begin)
+
+    def stream(
+        self, follow: Callable[[], AsyncGenerator[bytes, None]], begin: Callable[[], None] | None = None
+    ) -> Continuation:
+        async def respond() -> EventStreamResponse:
+            return EventStreamResponse(follow())
+
+        return Continuation(self, respond, begin=begin)
+
+
+class Begun:
+    """A turn on its way from the database thread to the event loop."""
+
+    def __init__(self, turn: services.Turn) -> None:
+        self.turn = turn
+
+    def begin(self) -> None:
+        self.answer = runtime.begin(self.turn)
+
+    def follow(self) -> AsyncGenerator[bytes, None]:
+        return streams.follow(self.answer, self.answer.start)
+
+
+def asked_by(request: Request, **kwargs: Any) -> services.Asked:
+    key = request.headers.get("Idempotency-Key", "")
+    if key and not _KEY.fullmatch(key):
+        raise refusals.IdempotencyKeyInvalid
+    print_ = services.fingerprint(request.path, request.data) if key else ""
+    return services.Asked(request.user, lambda: limit_answers(request), key, print_)
+
+
+def limit_answers(request: Request) -> None:
+    """Count one more answer against the user's rate; raises where it is used up.
+
+    django-ratelimit's decorator and its `user` key look at the request before
+    DRF has authenticated it, so the user is named here.
+    """
+    usage = get_usage(
+        request,
+        group="answers",
+        key=lambda group, _: str(request.user.pk),
+        rate=settings.CHAT_RATE_LIMIT,
+        increment=True,
+    )
+    if usage is not None and usage["should_limit"]:
+        raise Throttled(retry_after=max(usage["time_left"], 1))
+
+
+class StreamView(AnswerView):
+    """Answer a message as server-sent events, in a new conversation or in one of the user's own."""
+
+    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+        data = _valid(AskSerializer, request)
+        session_id = session_id_of(data["sessionId"]) if data.get("sessionId") else None
+        return services.open_turn(
+            asked,
+            message=data["message"],
+            provider=data["provider"],
+            model=data["model"],
+            mode=data["mode"],
+            session_id=session_id,
+        )
+
+
+class RegenerateView(AnswerView):
+    """Answer the same user message again; the earlier answer is kept beside the new one."""
+
+    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+        data = _valid(RegenerateSerializer, request)
+        message_id = message_id_of(data["messageId"]) if data.get("messageId") else None
+        return services.open_regeneration(
+            asked,
+            session_id=session_id_of(kwargs["session_id"]),
+            message_id=message_id,
+            provider=data["provider"],
+            model=data["model"],
+        )
+
+
+class EditView(AnswerView):
+    """Begin a new branch with another wording of a user message."""
+
+    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+        data = _valid(EditSerializer, request)
+        return services.open_edit(
+            asked, message_id=message_id_of(kwargs["message_id"]), message=data["message"]
+        )
+
+
+class ContinueView(AnswerView):
+    """Go on where a cut answer ended; the same message grows."""
+
+    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+        return services.open_continuation(asked, message_id=message_id_of(kwargs["message_id"]))
+
+
+def _valid(serializer_class: type[Any], request: Request) -> dict[str, Any]:
+    serializer = serializer_class(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+class ResumeView(AnswerView):
+    """Follow the running answer of a conversation, from `Last-Event-ID` or from its start."""
+
+    http_method_names = ["get", "options"]
+
+    def get(self, request: Request, session_id: str) -> Continuation | Response:
+        session = own_session(request, session_id)
+        last = parse_id(request.headers.get("Last-Event-ID", "").strip())
+        message = _followed(session, last)
+        if message is None:
+            return Response(status=204)
+        position = last.position if last is not None and last.message_id == message.id else START
+        return self.stream(lambda: streams.follow_stored(message.id, position))
+
+
+def _followed(session: ChatSession, last: EventId | None) -> Message | None:
+    """Return the message that a reader wants: the one it was reading, else the running one."""
+    answers = session.messages.filter(role=Message.Role.ASSISTANT).only("id")
+    message = answers.filter(pk=last.message_id).first() if last is not None else None
+    return message or answers.running().first()
+
+
+class StopView(AsyncAPIView):
+    """End the running answer of a conversation, and keep what had arrived."""
+
+    def post(self, request: Request, session_id: str) -> Continuation | Response:
+        session = own_session(request, session_id)
+        message_id = request_stop(session.messages.all())
+        if message_id is None:
+            return Response({"stopped": False})
+
+        async def respond() -> Response:
+            await streams.until_ended(message_id, STOP_SECONDS)
+            return Response({"stopped": True})
+
+        return Continuation(self, respond, begin=lambda: stop_here(message_id))
+
+
+def request_stop(messages: QuerySet[Message]) -> UUID | None:
+    """Ask whichever process runs one of these messages to stop; return the message's id."""
+    message_id = messages.filter(status=Message.Status.STREAMING).values_list("id", flat=True).first()
+    if message_id is None:
+        return None
+    Message.objects.filter(pk=message_id).update(stop_requested=True)
+    return message_id
+
+
+def stop_here(message_id: UUID | None) -> None:
+    """Stop an answer at once where it runs in this process; elsewhere the request is heard soon."""
+    if message_id is not None and (answer := running.get(message_id)) is not None:
+        answer.stop(STOPPED)
+
+
+# --- conversations -----------------------------------------------------------------------------------------
+
+
+def own_session(request: Request, session_id: str) -> ChatSession:
+    session = ChatSession.objects.for_user(request.user).filter(pk=session_id_of(session_id)).first()
+    if session is None:
+        raise refusals.SessionNotFound
+    return session
+
+
+class ChatSessionViewSet(AsyncAPIView, GenericViewSet):  # type: ignore[type-arg]
+    """The caller's own conversations."""
+
+    serializer_class = SessionSerializer
+    lookup_url_kwarg = "session_id"
+
+    def get_queryset(self) -> QuerySet[ChatSession]:
+        answering = Message.objects.running().filter(session=OuterRef("pk"))
+        return ChatSession.objects.for_user(self.request.user).annotate(is_answering=Exists(answering))
+
+    def list(self, request: Request) -> Response:
+        sessions = self.get_queryset().order_by("-updated_at", "-id")
+        if request.query_params.get("archived") != "all":
+            sessions = sessions.filter(archived=flag(request, "archived") or False)
+        if provider := request.query_params.get("provider"):
+            sessions = sessions.filter(provider=provider)
+        if text := request.query_params.get("q", "").replace("\0", "").strip():
+            sessions = sessions.matching(text)
+        found, after = page(
+            request, sessions, after=_sessions_after, cursor_of=_session_cursor, default=50, most=200
+        )
+        return Response({"sessions": self.get_serializer(found, many=True).data, "next": after})
+
+    def create(self, request: Request) -> Response:
+        data = _valid(NewSessionSerializer, request)
+        resolve(request.user, data["provider"])
+        services.get_mode(data["mode"])
+        session = ChatSession.objects.create(
+            user=request.user,
+            title=data["title"] or services.NEW_CHAT,
+            provider=data["provider"],
+            model=data["model"],
+            mode=data["mode"],
+        )
+        return Response(self.get_serializer(session).data, status=201)
+
+    def retrieve(self, request: Request, session_id: str) -> Response:
+        return Response(self.get_serializer(own_session(request, session_id)).data)
+
+    def partial_update(self, request: Request, session_id: str) -> Response:
+        session = own_session(request, session_id)
+        serializer = self.get_serializer(session, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        changes = serializer.validated_data
+        if "mode" in changes:
+            services.get_mode(changes["mode"])
+        if "provider" in changes:
+            resolve(request.user, changes["provider"])
+        for name, value in changes.items():
+            setattr(session, name, value)
+        # An update by key, so that a session deleted meanwhile does not come back.
+        ChatSession.objects.filter(pk=session.pk).update(**changes)
+        return Response(self.get_serializer(session).data)
+
+    def destroy(self, request: Request, session_id: str) -> Continuation:
+        session = own_session(request, session_id)
+        message_id = request_stop(session.messages.all())
+
+        async def respond() -> Response:
+            return Response({"success": True})
+
+        services.delete_session(session)
+        return Continuation(self, respond, begin=lambda: stop_here(message_id))
+
+
+def _session_cursor(session: ChatSession) -> list[str]:
+    return [session.updated_at.isoformat(), str(session.id)]
+
+
+def _sessions_after(sessions: QuerySet[ChatSession], values: list[str]) -> QuerySet[ChatSession]:
+    moment = parse_datetime(values[0])
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(values[0])
+    return sessions.filter(updated_at__lte=moment).filter(
+        Q(updated_at__lt=moment) | Q(id__lt=UUID(values[1]))
+    )
+
+
+class TitleView(AsyncAPIView):
+    """Rename a conversation."""
+
+    def put(self, request: Request, session_id: str) -> Response:
+        session = own_session(request, session_id)
+        data = _valid(TitleSerializer, request)
+        ChatSession.objects.filter(pk=session.pk).update(title=data["title"])
+        return Response({"success": True})
+
+
+class BranchView(AsyncAPIView):
+    """Choose the branch that holds a message."""
+
+    def put(self, request: Request, session_id: str) -> Response:
+        session = own_session(request, session_id)
+        message_id = message_id_of(_valid(BranchSerializer, request)["messageId"])
+        with transaction.atomic():
+            if not session.messages.filter(pk=message_id).exists():
+                raise refusals.MessageNotFound
+            branches.choose_branch_of(session.id, message_id)
+        return Response({"success": True})
+
+
+# --- messages ------------------------------------------------------------------------------------------------
+
+
+class SessionMessagesView(AsyncAPIView):
+    """The chosen branch of a conversation, oldest first; `?branches=all` lists every branch."""
+
+    def get(self, request: Request, session_id: str) -> Response:
+        session = own_session(request, session_id)
+        messages = session.messages.order_by("id")
+        if request.query_params.get("branches") != "all":
+            messages = messages.chosen()
+        found, after = page(
+            request,
+            messages,
+            after=lambda rows, values: rows.filter(id__gt=UUID(values[0])),
+            cursor_of=lambda message: [str(message.id)],
+            default=200,
+            most=1000,
+        )
+        siblings = services.siblings_of(found)
+        serializer = MessageSerializer(found, many=True, context={"siblings": siblings})
+        return Response({"messages": serializer.data, "next": after})
+
+
+class MessageView(AsyncAPIView):
+    """One message; deleting it deletes what hangs below it."""
+
+    def delete(self, request: Request, message_id: str) -> Continuation:
+        wanted = message_id_of(message_id)
+        message = Message.objects.for_user(request.user).filter(pk=wanted).first()
+        if message is None:
+            raise refusals.MessageNotFound
+        stopped = services.delete_message(message)
+
+        async def respond() -> Response:
+            return Response({"success": True})
+
+        return Continuation(self, respond, begin=lambda: stop_here(stopped))
+
+
+class ModesView(AsyncAPIView):
+    """The ways of answering that can be chosen."""
+
+    def get(self, request: Request) -> Response:
+        modes = list(Mode.objects.filter(enabled=True))
+        if not any(mode.id == services.NORMAL_MODE for mode in modes):
+            modes.insert(0, services.get_mode(services.NORMAL_MODE))
+        return Response({"modes": ModeSerializer(modes, many=True).data})
