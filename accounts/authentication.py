@@ -11,23 +11,16 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
-from django.utils.translation import gettext_lazy as _
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts.models import User
+from accounts.refusals import CsrfFailed
 from accounts.tokens import AccessToken, TokenError, holder
-from chatproject.errors import ApiError
 
 # A token of ours has about 300 characters; more is not worth decoding.
 MAX_TOKEN_CHARS = 4096
-
-
-class CsrfFailed(ApiError):
-    status_code = 403
-    code = "csrf_failed"
-    text = _("The request did not come from this site's own page. Reload the page, then try again.")
 
 
 class BearerAuthentication(BaseAuthentication):

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.usernames import fold
 
+NAME_TAKEN = _("This username is taken.")
+
 
 class FoldedUsernameField(models.CharField):
     """Follows `username`, so that whoever writes a user cannot forget it."""
@@ -44,17 +46,15 @@ class User(AbstractUser):
         verbose_name_plural = _("users")
 
     def validate_unique(self, exclude: Any = None) -> None:
-        super().validate_unique(exclude)
-        if "username" not in (exclude or ()) and self.name_is_taken():
-            raise ValidationError({"username": ValidationError(taken(), code="unique")})
+        exclude = set(exclude or ())
+        # The field's own check knows only the exact spelling.
+        super().validate_unique({*exclude, "username"})
+        if "username" not in exclude and self.name_is_taken():
+            raise ValidationError({"username": ValidationError(NAME_TAKEN, code="unique")})
 
     def name_is_taken(self) -> bool:
         others = User.objects.filter(username_key=fold(self.username))
         return others.exclude(pk=self.pk).exists()
-
-
-def taken() -> str:
-    return str(_("This username is taken."))
 
 
 class RateCounter(models.Model):

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework_simplejwt import tokens
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.utils import datetime_from_epoch
@@ -20,7 +20,7 @@ from accounts.models import User
 
 PASSWORD_CLAIM = "pwd"  # noqa: S105 (the claim's name)
 
-__all__ = ["AccessToken", "RefreshToken", "TokenError", "holder", "pair", "purge_expired"]
+__all__ = ["AccessToken", "RefreshToken", "TokenError", "end", "holder", "pair", "purge_expired", "rotated"]
 
 
 class BoundToken(tokens.Token):
@@ -51,7 +51,6 @@ class RefreshToken(BoundToken, tokens.RefreshToken):
             known, _ = OutstandingToken.objects.get_or_create(
                 jti=self[api_settings.JTI_CLAIM],
                 defaults={
-                    "user": User.objects.filter(pk=self[api_settings.USER_ID_CLAIM]).first(),
                     "created_at": datetime_from_epoch(self["iat"]),
                     "expires_at": datetime_from_epoch(self["exp"]),
                     "token": "",
@@ -66,6 +65,26 @@ def holder(token: tokens.Token) -> User | None:
     if user is None or not constant_time_compare(token.get(PASSWORD_CLAIM, ""), _password_mark(user)):
         return None
     return user
+
+
+def rotated(text: str) -> dict[str, str]:
+    """Exchange a refresh token for a new pair; raises `TokenError`.
+
+    Of several who try with the same token at once, exactly one succeeds.
+    """
+    token = RefreshToken(text)  # type: ignore[arg-type]  # its text, whatever simplejwt's annotation says
+    user = holder(token)
+    if user is None or not token.end():
+        raise TokenError("this token has ended")
+    return pair(user)
+
+
+def end(text: str) -> None:
+    """Refuse a refresh token from now on; raises `TokenError` for what never was one of ours."""
+    try:
+        RefreshToken(text).end()  # type: ignore[arg-type]  # as above
+    except ExpiredTokenError:
+        return
 
 
 def pair(user: User) -> dict[str, str]:

@@ -9,5 +9,5 @@ def normalise(username: str) -> str:
 
 
 def fold(username: str) -> str:
-    """Return what must be unique; databases differ in what they think lower case is, so they are not asked."""
+    """Return what must be unique. Databases disagree about lower case, so they are not asked."""
     return unicodedata.normalize("NFKC", normalise(username).casefold())

@@ -1,0 +1,94 @@
+"""The pages for signing in and out, registering, and changing the password."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import login, views
+from django.core.exceptions import ValidationError
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView
+
+from accounts.forms import LoginForm, PasswordForm, RegisterForm, wait_of
+
+
+class Throttling:
+    """Answers 429 where the form says that there were too many tries."""
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # mixed into a form view
+        if (wait := wait_of(form)) is not None:
+            response.status_code = 429
+            response["Retry-After"] = str(max(1, round(wait)))
+        return response
+
+
+class Onward(views.RedirectURLMixin):
+    """Goes on to `?next=` where that is a page of this site, other than this very one."""
+
+    def get_redirect_url(self) -> str:
+        url: str = super().get_redirect_url()
+        return "" if url.partition("?")[0] == self.request.path else url
+
+
+class LoginPage(Throttling, Onward, views.LoginView):
+    template_name = "registration/login.html"
+    form_class = LoginForm
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(registration_open=settings.REGISTRATION_OPEN, **kwargs)
+
+
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
+class RegisterPage(Throttling, Onward, FormView):
+    template_name = "registration/register.html"
+    form_class = RegisterForm
+    next_page = settings.LOGIN_REDIRECT_URL
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated:
+            return HttpResponseRedirect(self.get_success_url())
+        if not settings.REGISTRATION_OPEN:
+            closed = self.get_context_data(form=None)
+            return self.render_to_response(closed, status=403)
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"request": self.request}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        next_url = {self.redirect_field_name: self.get_redirect_url()}
+        return super().get_context_data(registration_open=settings.REGISTRATION_OPEN, **next_url, **kwargs)
+
+    def form_valid(self, form: RegisterForm) -> HttpResponse:
+        try:
+            user = form.save()
+        except ValidationError as exc:
+            form.add_error(None, exc)
+            return self.form_invalid(form)
+        login(self.request, user)
+        return HttpResponseRedirect(self.get_success_url())
+
+
+class LogoutPage(views.LogoutView):
+    http_method_names = ["post", "options"]
+
+
+class PasswordPage(Throttling, views.PasswordChangeView):
+    template_name = "registration/password.html"
+    form_class = PasswordForm
+    success_url = "/settings"
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return super().get_form_kwargs() | {"request": self.request}
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, _("The password is changed. Every other sign-in has ended."))
+        return super().form_valid(form)

@@ -1,0 +1,150 @@
+"""The accounts API: who you are, and the tokens that prove it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from django.conf import settings
+from django.contrib.auth import HASH_SESSION_KEY, authenticate
+from django.contrib.sessions.backends.base import SessionBase
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import limits, refusals, tokens
+from accounts.models import User
+from accounts.serializers import (
+    LoginSerializer,
+    PasswordSerializer,
+    RefreshSerializer,
+    RegisterSerializer,
+    SignedInSerializer,
+    TokenPairSerializer,
+    UserSerializer,
+)
+from chatproject.api import AsyncAPIView, Continuation
+from chatproject.db import in_db
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Hashing a password takes half a second of a processor. Many sign-ins at once
+# must leave the database threads to those who are signed in already.
+_hashing = asyncio.Semaphore(2)
+
+
+async def with_hashing(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    async with _hashing:
+        return await in_db(work, *args, **kwargs)
+
+
+class PublicView(AsyncAPIView):
+    """Asks for no credentials, and heeds none: a stale token must not keep anybody from signing in."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+
+class RegisterView(PublicView):
+    @extend_schema(request=RegisterSerializer, responses={201: SignedInSerializer})
+    def post(self, request: Request) -> Continuation:
+        """Create an account and sign in."""
+        if not settings.REGISTRATION_OPEN:
+            raise refusals.RegistrationClosed
+        limits.count_registration(request)
+        serializer = RegisterSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return Continuation(self, partial(self._create, serializer))
+
+    async def _create(self, serializer: RegisterSerializer) -> Response:
+        user = await with_hashing(serializer.save)
+        return Response(signed_in(user), status=201)
+
+
+class LoginView(PublicView):
+    @extend_schema(request=LoginSerializer, responses=SignedInSerializer)
+    def post(self, request: Request) -> Continuation:
+        """Sign in with username and password."""
+        serializer = LoginSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        limits.count_sign_in(request, serializer.validated_data["username"])
+        return Continuation(self, partial(self._check, request, serializer.validated_data))
+
+    async def _check(self, request: Request, given: dict[str, Any]) -> Response:
+        # Takes as long for somebody unknown or deactivated as for a wrong password.
+        user = await with_hashing(authenticate, request._request, **given)
+        if not isinstance(user, User):
+            raise refusals.InvalidLogin
+        await in_db(User.objects.filter(pk=user.pk).update, last_login=timezone.now())
+        return Response(signed_in(user))
+
+
+class RefreshView(PublicView):
+    @extend_schema(request=RefreshSerializer, responses=TokenPairSerializer)
+    def post(self, request: Request) -> Response:
+        """Exchange a refresh token for a new pair; the old one is refused from then on."""
+        try:
+            return Response(tokens.rotated(_refresh_token(request)))
+        except tokens.TokenError as exc:
+            raise refusals.InvalidToken from exc
+
+
+class LogoutView(PublicView):
+    @extend_schema(request=RefreshSerializer, responses={204: OpenApiResponse()})
+    def post(self, request: Request) -> Response:
+        """End a refresh token. Ending it twice is no error."""
+        try:
+            tokens.end(_refresh_token(request))
+        except tokens.TokenError as exc:
+            raise refusals.InvalidToken from exc
+        return Response(status=204)
+
+
+class MeView(AsyncAPIView):
+    @extend_schema(responses=UserSerializer)
+    def get(self, request: Request) -> Response:
+        """Tell who is signed in."""
+        return Response(UserSerializer(request.user).data)
+
+    @extend_schema(request=UserSerializer, responses=UserSerializer)
+    def patch(self, request: Request) -> Response:
+        """Change the email address or the language of the pages."""
+        serializer = UserSerializer(request.user, data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        serializer.save()
+        return Response(serializer.data)
+
+
+class PasswordView(AsyncAPIView):
+    @extend_schema(request=PasswordSerializer, responses=TokenPairSerializer)
+    def post(self, request: Request) -> Continuation:
+        """Change the password. Everything signed in before is signed out; go on with the new tokens."""
+        limits.count_password_try(request)
+        serializer = PasswordSerializer(request.user, data=request.data)
+        serializer.is_valid(raise_exception=True)
+        return Continuation(self, partial(self._change, serializer, request.auth))
+
+    async def _change(self, serializer: PasswordSerializer, auth: object) -> Response:
+        user = await with_hashing(serializer.save)
+        if isinstance(auth, SessionBase):
+            await in_db(_keep, auth, user)
+        return Response(tokens.pair(user))
+
+
+def _keep(session: SessionBase, user: User) -> None:
+    """Leave the session signed in that changed the password; all others end."""
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.save()
+
+
+def signed_in(user: User) -> dict[str, Any]:
+    return {"user": UserSerializer(user).data, **tokens.pair(user)}
+
+
+def _refresh_token(request: Request) -> str:
+    serializer = RefreshSerializer(data=request.data)
+    serializer.is_valid(raise_exception=True)
+    return str(serializer.validated_data["refresh"])
