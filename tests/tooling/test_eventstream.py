@@ -5,7 +5,7 @@ from tests.eventstream import EventReader, NotAnEventStream
 STREAM = (
     ': ping\nid: a:0-0\nevent: session\ndata: {"sessionId":"s"}\n\n'
     'id: a:0-2\nevent: message\ndata: {"content":"你好"}\n\n: ping\n'
-    'id: a:0-2\nevent: done\ndata: {}\n\n'
+    "id: a:0-2\nevent: done\ndata: {}\n\n"
 ).encode()
 
 

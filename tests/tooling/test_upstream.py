@@ -51,12 +51,12 @@ def test_a_cut_ends_the_connection_within_the_body(upstream, reset):
 def test_it_knows_when_the_client_hung_up(upstream):
     model = upstream.script("first", Hold(), "never")
 
-    with httpx.Client(trust_env=False) as client:
-        with client.stream("POST", f"{upstream.base_url}/chat/completions", json={"model": model}) as response:
-            pieces = response.iter_raw()
-            next(pieces)
-            assert model.wait_for_request().hung_up_at is None
-            left = time.monotonic()
+    url = f"{upstream.base_url}/chat/completions"
+    with httpx.stream("POST", url, json={"model": model}, trust_env=False) as response:
+        pieces = response.iter_raw()
+        next(pieces)
+        assert model.wait_for_request().hung_up_at is None
+        left = time.monotonic()
 
     assert -0.1 < model.requests[0].wait_for_hang_up(2) - left < 1
 
