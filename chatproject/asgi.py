@@ -20,6 +20,7 @@ django.setup(set_prefix=False)
 from asgiref.sync import ThreadSensitiveContext  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.urls import get_resolver  # noqa: E402
 from django.utils import translation  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
@@ -137,5 +138,8 @@ def _static(app: App) -> App:
         immutable_file_test=r"\.[0-9a-f]{12}\.",
     )
 
+
+# Loaded now, so that a mistake in them is seen at the start and no first request waits for it.
+get_resolver().url_patterns  # noqa: B018
 
 application = with_lifespan(bound_bodies(_static(DjangoOnLanes()), limit=settings.MAX_BODY_BYTES))

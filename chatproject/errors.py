@@ -144,7 +144,8 @@ def error_response(
 ) -> JsonResponse:
     """Return the one error shape where no DRF view is at hand."""
     plain_code, plain_text = PLAIN.get(status, PLAIN[500])
-    response = JsonResponse(body(code or plain_code, text or plain_text), status=status)
+    shape = body(code or plain_code, text or plain_text)
+    response = JsonResponse(shape, status=status, json_dumps_params={"ensure_ascii": False})
     if wait is not None:
         response["Retry-After"] = str(max(1, round(wait)))
     return response

@@ -21,6 +21,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.utils import translation
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation.trans_real import parse_accept_lang_header
 
@@ -44,15 +45,21 @@ def best_language(accepted: str) -> str:
     return settings.LANGUAGE_CODE
 
 
+def _sized(response: HttpResponseBase) -> HttpResponseBase:
+    if not response.streaming and "Content-Length" not in response.headers:
+        response.headers["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
+    return response
+
+
 def _finish(response: HttpResponseBase, language: str) -> HttpResponseBase:
     headers = response.headers
     headers.setdefault("Content-Language", language)
-    headers.setdefault("Vary", "Accept-Language, Authorization, Cookie")
+    patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
     headers.setdefault("Cache-Control", "no-store")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-    return response
+    return _sized(response)
 
 
 @sync_and_async_middleware
@@ -64,7 +71,7 @@ def api_middleware(
 
         async def in_async(request: HttpRequest) -> HttpResponseBase:
             if not is_api(request.path_info):
-                return await get_response(request)
+                return _sized(await get_response(request))
             language = best_language(request.headers.get("Accept-Language", ""))
             with translation.override(language):
                 return _finish(await get_response(request), language)
@@ -73,7 +80,7 @@ def api_middleware(
 
     def in_sync(request: HttpRequest) -> HttpResponseBase:
         if not is_api(request.path_info):
-            return get_response(request)
+            return _sized(get_response(request))
         language = best_language(request.headers.get("Accept-Language", ""))
         with translation.override(language):
             return _finish(get_response(request), language)

@@ -1,0 +1,174 @@
+"""Stop, resume, repeat and delete while an answer runs, in whichever process."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.real_model import RealModel
+from tests.server import User
+from tests.upstream import Hold, Reasoning, Upstream, Wait
+
+
+def stopped(user: User, session: str) -> bool:
+    response = user.post(f"/api/chat/sessions/{session}/stop")
+    assert response.status_code == 200, response.text
+    return bool(response.json()["stopped"])
+
+
+def test_stop_keeps_what_had_arrived_and_closes_the_connection(alice: User, upstream: Upstream) -> None:
+    model = upstream.script("kept ", Hold(), "never")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        asked = time.monotonic()
+
+        assert stopped(alice, session)
+
+        answer = live.rest()
+    assert model.requests[0].wait_for_hang_up() - asked < 1
+    assert answer.done["status"] == "stopped"
+    stored = alice.messages(session)[-1]
+    assert (stored["content"], stored["status"]) == ("kept ", "stopped")
+    assert stored["usage"]["estimated"] is True
+    assert not stopped(alice, session)
+
+
+def test_stop_works_before_the_first_word(alice: User, upstream: Upstream) -> None:
+    model = upstream.script(Hold(), "never")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        model.wait_for_request()
+
+        assert stopped(alice, session)
+
+        assert live.rest().names == ["session", "done"]
+    model.requests[0].wait_for_hang_up(1)
+    assert alice.messages(session)[-1]["status"] == "stopped"
+
+
+def test_a_reader_can_come_back_and_misses_nothing(alice: User, upstream: Upstream) -> None:
+    model = upstream.script(Reasoning("想"), "一 ", "two ", Hold(), "три ", "🌍")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        seen = ""
+        last = ""
+        while seen != "一 two ":
+            event = live.next("message")
+            seen, last = seen + event.data["content"], event.id
+    threading.Timer(0.5, model.release).start()
+
+    rest = alice.resume(session, last)
+    whole = alice.messages(session)[-1]
+
+    assert rest.names[0] == "session"
+    assert seen + rest.text == whole["content"] == "一 two три 🌍"
+    assert rest.reasoning == ""
+    assert rest.done["status"] == "complete"
+
+
+def test_a_reader_without_a_position_gets_the_answer_from_its_start(
+    alice: User, upstream: Upstream
+) -> None:
+    model = upstream.script(Reasoning("hm"), "one ", Hold(), "two")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+    threading.Timer(0.5, model.release).start()
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: alice.resume(session), range(4)))
+
+    assert [(answer.text, answer.reasoning) for answer in answers] == [("one two", "hm")] * 4
+
+
+def test_an_answer_that_ended_meanwhile_is_told_to_its_end(alice: User, upstream: Upstream) -> None:
+    model = upstream.script("one ", "two ", "three")
+    answer = alice.stream("Hi", "custom", model)
+    session = answer.session["sessionId"]
+    message = answer.session["messageId"]
+
+    rest = alice.resume(session, f"{message}:0-4")
+
+    assert rest.text == "two three"
+    assert rest.done == answer.done
+    assert alice.get(f"/api/chat/sessions/{session}/stream").status_code == 204
+
+
+def test_deleting_a_conversation_stops_its_answer(alice: User, upstream: Upstream) -> None:
+    model = upstream.script("one ", Hold(), "never")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+
+        assert alice.delete(f"/api/chat/sessions/{session}").status_code == 200
+
+        end = live.rest()
+    assert end.names[-1] == "error"
+    assert end.error["code"] == "message_deleted"
+    model.requests[0].wait_for_hang_up(2)
+    assert alice.get(f"/api/chat/sessions/{session}").status_code == 404
+
+
+def test_one_key_makes_one_message_and_one_call(alice: User, upstream: Upstream) -> None:
+    model = upstream.script("the ", Wait(0.3), "same ", Wait(0.3), "answer")
+    headers = {"Idempotency-Key": "retry:1"}
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: alice.stream("Hi", "custom", model, headers=headers), range(50)))
+
+    assert {answer.text for answer in answers} == {"the same answer"}
+    assert len({answer.session["messageId"] for answer in answers}) == 1
+    assert len(model.requests) == 1
+    assert len(alice.messages(answers[0].session["sessionId"])) == 2
+    assert len(alice.get("/api/chat/sessions").json()["sessions"]) == 1
+    assert alice.stream("Hi", "custom", model, headers=headers).text == "the same answer"
+
+
+def test_one_key_for_another_request_is_a_conflict(alice: User, bob: User) -> None:
+    headers = {"Idempotency-Key": "k" * 128}
+    alice.stream("Hi", headers=headers)
+
+    body = {"message": "Something else", "provider": "demo", "model": "demo"}
+    response = alice.post("/api/chat/stream", json=body, headers=headers)
+
+    assert (response.status_code, response.json()["code"]) == (409, "idempotency_conflict")
+    assert bob.stream("Hi", headers=headers).names[-1] == "done"
+
+
+@pytest.mark.parametrize("key", ["x" * 129, "no spaces", "é"])
+def test_a_malformed_key_is_refused(alice: User, key: str) -> None:
+    body = {"message": "Hi", "provider": "demo", "model": "demo"}
+
+    response = alice.post("/api/chat/stream", json=body, headers={"Idempotency-Key": key.encode()})
+
+    assert (response.status_code, response.json()["code"]) == (400, "idempotency_key_invalid")
+
+
+@pytest.mark.real_model
+def test_a_real_model_stops_when_it_is_told_to(alice: User, real_model: RealModel) -> None:
+    alice.configure("custom", baseUrl=real_model.base_url, apiKey="")
+    with alice.streaming("Tell a long story about the sea.", "custom", real_model.name) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        real_model.wait_until_busy()
+
+        assert stopped(alice, session)
+        idle_after = real_model.wait_until_idle()
+
+        assert live.rest().done["status"] == "stopped"
+    assert idle_after < 1
+    assert alice.messages(session)[-1]["content"]
+
+
+@pytest.mark.real_model
+@pytest.mark.parametrize("message", ["What is the capital of France?", "你好，请介绍一下你自己。"])
+def test_a_real_model_is_heard_word_by_word(alice: User, real_model: RealModel, message: str) -> None:
+    alice.configure("custom", baseUrl=real_model.base_url, apiKey="")
+
+    answer = alice.stream(message, "custom", real_model.name)
+
+    assert answer.names.count("message") > 3
+    assert answer.done["usage"]["outputTokens"] > 0
+    assert alice.messages(answer.session["sessionId"])[-1]["content"] == answer.text
