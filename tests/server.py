@@ -108,7 +108,7 @@ class Server:
         raise ServerDied(f"the server was not ready after {START_SECONDS} s:\n{tail}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM, *, timeout: float = 30) -> int:
-        """Ask it to end, as an operator does, and return its exit code."""
+        """Ask it to end, as an operator does, and return its exit code, which is minus the signal."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -155,7 +155,10 @@ class Server:
 
     def client(self, **options: Any) -> httpx.Client:
         """Return a client without any credentials."""
-        return httpx.Client(base_url=self.base_url, **{"trust_env": False, "timeout": 30} | options)
+        # Without idle connections there is nothing to close, and each request may meet another worker.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        defaults: dict[str, Any] = {"trust_env": False, "timeout": 30, "limits": limits}
+        return httpx.Client(base_url=self.base_url, **defaults | options)
 
     def user(self, **registration: str) -> "User":
         """Register somebody new."""

@@ -31,10 +31,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 UNPRIVILEGED = "nobody" if os.geteuid() == 0 else None
 
 
-# They outlive the code that starts them; a handle that is collected before would be warned about.
-_daemons: list[subprocess.Popen[bytes]] = []
-
-
 class Unavailable(Exception):
     """Why a service cannot be had on this machine."""
 
@@ -132,13 +128,13 @@ def start_valkey() -> str:
         valkey = subprocess.Popen(
             command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
-    _daemons.append(valkey)
     note("group", str(valkey.pid))
     deadline = time.monotonic() + 20
     while not _pongs(port):
         if valkey.poll() is not None or time.monotonic() > deadline:
             raise Unavailable(f"Valkey did not start: {(folder / 'log').read_text()[-500:]}")
         time.sleep(0.02)
+    _let_go(valkey)
     return f"redis://127.0.0.1:{port}/0"
 
 
@@ -296,7 +292,12 @@ def start_keeper() -> None:
             stderr=log,
             start_new_session=True,
         )
-    _daemons.append(keeper)
+    _let_go(keeper)
+
+
+def _let_go(process: "subprocess.Popen[bytes]") -> None:
+    """Say that this process outlives its handle: otherwise Python warns when the handle is collected."""
+    process.returncode = 0
 
 
 def keep_watch(pid: int) -> None:
