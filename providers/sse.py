@@ -141,6 +141,8 @@ class Decoder:
             raise TooLong("event")
 
     def _other_field(self, line: bytes) -> None:
+        if len(line) > self._max:
+            raise TooLong("line")
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not field:

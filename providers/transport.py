@@ -29,6 +29,7 @@ import httpx
 import orjson
 from yarl import URL
 
+from . import decoding
 from .addresses import check_address, check_url, origin
 from .errors import (
     AddressRefused,
@@ -38,10 +39,9 @@ from .errors import (
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
-    WrongAddress,
 )
 from .faults import fault_of_response, unreadable
-from .sse import Decoder, Event, TooLong
+from .sse import Event
 from .text import load_json
 
 __all__ = [
@@ -128,63 +128,32 @@ async def close_shared() -> None:
 async def stream_events(
     client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> AsyncGenerator[list[Event], None]:
-    """POST, and yield the answer's events: all that came, each time something did.
-
-    A JSON document in place of a stream is one event. An event left open at the
-    end is given if its JSON is whole, and so is a JSON object that was printed
-    into the stream without being an event.
-    """
-    decoder = Decoder(max_bytes=_limits.event_bytes)
+    """POST, and yield the answer's events: all that came, each time something did."""
+    current = _limits
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        first = await _first(chunks)
-        if first.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[", b"<"):
-            yield [Event(await _document(first, chunks))]
-            return
-        try:
-            if events := decoder.feed(first):
-                yield events
-            async for chunk in chunks:
-                if events := decoder.feed(chunk):
-                    yield events
-        except TooLong as exc:
-            raise AnswerTooLarge(f"one {exc} of more than {_limits.event_bytes} bytes") from exc
-    left = [decoder.end(), Event(decoder.stray)]
-    if last := [event for event in left if event and _is_whole(event.data)]:
-        yield last
+        found = decoding.events(chunks, max_event=current.event_bytes, max_document=current.document_bytes)
+        async with aclosing(found):
+            async for batch in found:
+                yield batch
 
 
 async def stream_lines(
     client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
-) -> AsyncGenerator[list[bytes], None]:
-    """POST, and yield the answer's non-empty lines: all that came, each time something did."""
-    rest: list[bytes] = []
-    size = 0
+) -> AsyncGenerator[list[Event], None]:
+    """POST, and yield the answer's lines, each as the data of an event."""
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        first = await _first(chunks)
-        if first.lstrip()[:1] == b"<":
-            raise _web_page()
-        async for chunk in _after(first, chunks):
-            head, newline, tail = chunk.rpartition(b"\n")
-            if newline:
-                lines = b"".join((*rest, head)).split(b"\n")
-                rest, size = [], 0
-                if whole := [line for line in lines if line.strip()]:
-                    yield whole
-            if tail:
-                rest.append(tail)
-                size += len(tail)
-                if size > _limits.event_bytes:
-                    raise AnswerTooLarge(f"one line of more than {_limits.event_bytes} bytes")
-    if (last := b"".join(rest)).strip():
-        yield [last]
+        found = decoding.lines(chunks, max_line=_limits.event_bytes)
+        async with aclosing(found):
+            async for batch in found:
+                yield batch
 
 
 async def get_json(client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str]) -> Any:
     """GET a JSON document, such as a list of models."""
     async with _opened(client, "GET", url, headers, None) as response, aclosing(_chunks(response)) as chunks:
-        document = await _document(await _first(chunks), chunks)
+        found = await decoding.document(chunks, max_bytes=_limits.document_bytes)
     try:
-        return load_json(document)
+        return load_json(found)
     except ValueError as exc:
         raise unreadable("the answer is no JSON") from exc
 
@@ -233,38 +202,6 @@ async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
             if size > most:
                 raise AnswerTooLarge(f"more than {most} bytes")
             yield chunk
-
-
-async def _first(chunks: AsyncGenerator[bytes, None]) -> bytes:
-    """Return the body up to its first byte that tells what it is."""
-    first = b""
-    async for chunk in chunks:
-        first += chunk
-        if first.strip(b"\xef\xbb\xbf \t\r\n") or len(first) > 4096:
-            break
-    return first
-
-
-async def _after(first: bytes, chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    yield first
-    async for chunk in chunks:
-        yield chunk
-
-
-async def _document(first: bytes, chunks: AsyncGenerator[bytes, None]) -> bytes:
-    if first.lstrip()[:1] == b"<":
-        raise _web_page()
-    pieces, size = [first], len(first)
-    async for chunk in chunks:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size > _limits.document_bytes:
-            raise AnswerTooLarge(f"a document of more than {_limits.document_bytes} bytes")
-    return b"".join(pieces).removeprefix(b"\xef\xbb\xbf")
-
-
-def _web_page() -> WrongAddress:
-    return WrongAddress("a web page in place of an answer")
 
 
 async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderError:
@@ -323,18 +260,6 @@ def _dump(body: Mapping[str, Any]) -> bytes:
     except TypeError:
         # Lone surrogates: escaped they are legal JSON, and the provider's to judge.
         return json.dumps(body).encode()
-
-
-def _is_whole(data: bytes) -> bool:
-    """Whether data that nothing ended is complete all the same."""
-    if data.strip() in (b"", b"[DONE]"):
-        return bool(data)
-    try:
-        load_json(data)
-    except ValueError:
-        lines = data.split(b"\n")
-        return len(lines) > 1 and all(_is_whole(line) for line in lines if line)
-    return True
 
 
 class _GuardedResolver(aiohttp.abc.AbstractResolver):

@@ -1,0 +1,104 @@
+"""Bodies to events, lines or documents, whatever a server calls what it sends. No I/O of its own."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from .errors import AnswerTooLarge, WrongAddress
+from .sse import Decoder, Event, TooLong
+from .text import load_json
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
+
+async def events(
+    chunks: AsyncIterator[bytes], *, max_event: int = 8 << 20, max_document: int = 16 << 20
+) -> AsyncGenerator[list[Event], None]:
+    """Yield a body's events: all that became whole, each time something did.
+
+    A JSON document in place of a stream is one event, whatever its content type
+    was. An event left open at the end is given if its JSON is whole, and so is a
+    JSON object that was printed into the stream without being an event.
+    """
+    decoder = Decoder(max_bytes=max_event)
+    first = await _beginning(chunks)
+    if first.lstrip(_BLANK)[:1] in (b"{", b"[", b"<"):
+        yield [Event(await document(_with(first, chunks), max_bytes=max_document))]
+        return
+    try:
+        if batch := decoder.feed(first):
+            yield batch
+        async for chunk in chunks:
+            if batch := decoder.feed(chunk):
+                yield batch
+    except TooLong as exc:
+        raise AnswerTooLarge(f"one {exc} of more than {max_event} bytes") from exc
+    left = (decoder.end(), Event(decoder.stray))
+    if batch := [event for event in left if event and _is_whole(event.data)]:
+        yield batch
+
+
+async def lines(
+    chunks: AsyncIterator[bytes], *, max_line: int = 8 << 20
+) -> AsyncGenerator[list[Event], None]:
+    """Yield a body's lines that are not empty, each as the data of an event."""
+    rest: list[bytes] = []
+    size = 0
+    async for chunk in _with(_no_page(await _beginning(chunks)), chunks):
+        head, newline, tail = chunk.rpartition(b"\n")
+        if newline:
+            whole = b"".join((*rest, head)).split(b"\n")
+            rest, size = [], 0
+            if batch := [Event(line) for line in whole if line.strip()]:
+                yield batch
+        if tail:
+            rest.append(tail)
+            size += len(tail)
+            if size > max_line:
+                raise AnswerTooLarge(f"one line of more than {max_line} bytes")
+    if (last := b"".join(rest)).strip() and _is_whole(last):
+        yield [Event(last)]
+
+
+async def document(chunks: AsyncIterator[bytes], *, max_bytes: int = 16 << 20) -> bytes:
+    """Return a body as a whole. Raises `WrongAddress` for a web page."""
+    first = _no_page(await _beginning(chunks))
+    pieces, size = [first], len(first)
+    async for chunk in chunks:
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
+            raise AnswerTooLarge(f"a document of more than {max_bytes} bytes")
+    return b"".join(pieces).lstrip(_BLANK)
+
+
+async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return the body up to the first chunk that tells what it is."""
+    first = b""
+    async for chunk in chunks:
+        first += chunk
+        if first.strip(_BLANK) or len(first) > 4096:
+            break
+    return first
+
+
+def _no_page(first: bytes) -> bytes:
+    if first.lstrip(_BLANK)[:1] == b"<":
+        raise WrongAddress("a web page in place of an answer")
+    return first
+
+
+async def _with(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    yield first
+    async for chunk in chunks:
+        yield chunk
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether data that nothing ended is complete all the same."""
+    if data.strip() in (b"", b"[DONE]"):
+        return bool(data)
+    try:
+        load_json(data)
+    except ValueError:
+        separate = data.split(b"\n")
+        return len(separate) > 1 and all(_is_whole(line) for line in separate if line)
+    return True

@@ -1,0 +1,68 @@
+"""Read an answer to its end, and keep what came."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from providers import decoding
+from providers.adapters.reading import Reader, read_answer
+from providers.base import Adapter, ChatRequest, Finished, ReasoningDelta, StreamPart, TextDelta, Usage
+from providers.errors import ProviderError
+
+
+@dataclass
+class Read:
+    parts: list[StreamPart] = field(default_factory=list)
+    error: ProviderError | None = None
+    seconds: float = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, TextDelta))
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(part.text for part in self.parts if isinstance(part, ReasoningDelta))
+
+    @property
+    def usages(self) -> list[Usage]:
+        return [part for part in self.parts if isinstance(part, Usage)]
+
+    @property
+    def usage(self) -> Usage | None:
+        return self.usages[-1] if self.usages else None
+
+    @property
+    def finish(self) -> str | None:
+        last = self.parts[-1] if self.parts else None
+        return last.reason if isinstance(last, Finished) else None
+
+
+async def collect(parts: AsyncGenerator[StreamPart, None]) -> Read:
+    loop = asyncio.get_running_loop()
+    got, since = Read(), loop.time()
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                got.parts.append(part)
+    except ProviderError as exc:
+        got.error = exc
+    got.seconds = loop.time() - since
+    assert not any(isinstance(part, Finished) for part in got.parts[:-1])
+    assert all(part.text for part in got.parts if isinstance(part, TextDelta | ReasoningDelta))
+    return got
+
+
+async def read(reader: Reader, pieces: Iterable[bytes], decode=decoding.events) -> Read:
+    """Give a protocol's reader a body in these pieces, without a network."""
+
+    async def body() -> AsyncGenerator[bytes, None]:
+        for piece in pieces:
+            yield piece
+
+    return await collect(read_answer(decode(body()), reader))
+
+
+async def over_http(adapter: Adapter, request: ChatRequest) -> Read:
+    return await collect(adapter.stream(request))
