@@ -92,11 +92,13 @@ def prepare_database(data_dir: Path) -> None:
     from django.db import DatabaseError, connections
     from django.db.utils import InterfaceError
 
+    from chatproject import static
+
     try:
         with one_at_a_time(data_dir):
             call_command("migrate", interactive=False, verbosity=0)
             create_administrator()
-            call_command("collectstatic", interactive=False, verbosity=0)
+            static.collect()
     except (DatabaseError, InterfaceError) as exc:
         raise CannotStart(
             f"the database does not answer ({type(exc).__name__}). Check DATABASE_URL."
