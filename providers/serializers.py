@@ -1,0 +1,110 @@
+"""What the provider API takes and gives. An API key is only ever taken."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from providers.base import ModelInfo
+from providers.models import ProviderConfig
+from providers.resolve import Choice
+from providers.services import Changes, checked_key, checked_url
+
+# What we give and nobody can set. A client may send back what it was given.
+GIVEN = frozenset({"provider", "keyHint", "updatedAt"})
+_NAMES = {"api_key": "apiKey", "base_url": "baseUrl"}
+
+
+class AccessSerializer(serializers.Serializer[Any]):
+    """How to reach a provider: an address and a key."""
+
+    apiKey = serializers.CharField(required=False, allow_blank=True, write_only=True, max_length=5000)
+    baseUrl = serializers.CharField(required=False, allow_blank=True, max_length=2100)
+
+    def validate_apiKey(self, value: str) -> str:
+        return _checked(checked_key, value)
+
+    def validate_baseUrl(self, value: str) -> str:
+        return _checked(checked_url, value)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        # A misspelt "api_key" that is silently left out would look like a success.
+        unknown = set(self.initial_data) - set(self.fields) - GIVEN
+        if unknown:
+            raise serializers.ValidationError(
+                {name: [_("There is no such field.")] for name in sorted(unknown)}
+            )
+        return attrs
+
+
+class ConfigSerializer(AccessSerializer):
+    defaultModel = serializers.CharField(required=False, allow_blank=True, max_length=200)
+    enabled = serializers.BooleanField(required=False)
+
+    def changes(self) -> Changes:
+        given = self.validated_data
+        return Changes(
+            api_key=given.get("apiKey"),
+            base_url=given.get("baseUrl"),
+            default_model=given.get("defaultModel"),
+            enabled=given.get("enabled"),
+        )
+
+
+class ConfigViewSerializer(serializers.Serializer[ProviderConfig]):
+    provider = serializers.CharField()
+    baseUrl = serializers.CharField(source="base_url")
+    defaultModel = serializers.CharField(source="default_model")
+    enabled = serializers.BooleanField()
+    keyHint = serializers.CharField(source="key_hint")
+    updatedAt = serializers.DateTimeField(source="updated_at")
+
+
+class ProviderSerializer(serializers.Serializer[Choice]):
+    id = serializers.CharField(source="spec.id")
+    name = serializers.CharField(source="spec.name")
+    configured = serializers.BooleanField()
+    shared = serializers.BooleanField()
+    requiresKey = serializers.BooleanField(source="spec.requires_key")
+    defaultBaseUrl = serializers.CharField(source="spec.base_url")
+    defaultModel = serializers.CharField(source="default_model")
+    models = serializers.ListField(child=serializers.CharField(), source="spec.models")
+
+
+class ProviderListSerializer(serializers.Serializer[Any]):
+    providers = ProviderSerializer(many=True)
+
+
+class ModelSerializer(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField(required=False)
+    contextWindow = serializers.IntegerField(required=False)
+
+
+class ModelListSerializer(serializers.Serializer[Any]):
+    models = ModelSerializer(many=True)
+
+
+class TestedSerializer(serializers.Serializer[Any]):
+    ok = serializers.BooleanField()
+    latencyMs = serializers.IntegerField()
+
+
+def model_shape(model: ModelInfo) -> dict[str, Any]:
+    shape = {"id": model.id, "name": model.name, "contextWindow": model.context_window}
+    return {name: value for name, value in shape.items() if value is not None}
+
+
+def by_wire_name(exc: DjangoValidationError) -> serializers.ValidationError:
+    """Return a service's refusal under the names that the API has for the fields."""
+    fields = exc.message_dict
+    return serializers.ValidationError({_NAMES.get(name, name): texts for name, texts in fields.items()})
+
+
+def _checked(check: Callable[[str], str], value: str) -> str:
+    try:
+        return check(value)
+    except DjangoValidationError as exc:
+        raise serializers.ValidationError(exc.messages) from exc

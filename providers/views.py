@@ -1,0 +1,248 @@
+"""The provider API: what there is, one's own settings, and whether they work."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+from typing import Any
+
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from chatproject import limits
+from chatproject.api import AsyncAPIView, Continuation
+from chatproject.db import in_db
+from chatproject.errors import ApiError
+from providers import crypto, services
+from providers.addresses import origin
+from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
+from providers.errors import ModelNotFound, ProviderError, ProviderTimeout, WrongAddress
+from providers.models import ProviderConfig
+from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec, adapter_for
+from providers.resolve import (
+    ProviderNotConfigured,
+    ProviderUnknown,
+    base_url_of,
+    choose,
+    key_of,
+    resolve,
+    spec_of,
+)
+from providers.serializers import (
+    AccessSerializer,
+    ConfigSerializer,
+    ConfigViewSerializer,
+    ModelListSerializer,
+    ProviderListSerializer,
+    ProviderSerializer,
+    TestedSerializer,
+    by_wire_name,
+    model_shape,
+)
+
+logger = logging.getLogger(__name__)
+
+# Each of these makes this server call another one.
+TEST_RATE = "20/m"
+MODELS_RATE = "30/m"
+TEST_SECONDS = 20
+MODELS_SECONDS = 30
+MODELS_KEPT_SECONDS = 300
+MOST_MODELS = 5000
+
+# These list their models to anybody, so that only a question tells whether the key is right.
+OPEN_LISTS = frozenset({"openrouter"})
+
+SHARED = OpenApiParameter("shared", bool, description="The settings for everyone; staff only.")
+
+
+class NoSuchProvider(ProviderUnknown):
+    status_code = 404
+
+
+class NoConfig(ProviderNotConfigured):
+    status_code = 404
+
+
+class NeedsNoConfig(ApiError):
+    code = "provider_needs_no_config"
+    text = _("This provider has nothing to configure.")
+
+
+class ProvidersView(AsyncAPIView):
+    @extend_schema(responses=ProviderListSerializer)
+    def get(self, request: Request) -> Response:
+        """List every provider that this server knows, and whether it can be used."""
+        rows: dict[str, list[ProviderConfig]] = {}
+        for row in ProviderConfig.objects.own_or_shared(request.user.pk):
+            rows.setdefault(row.provider, []).append(row)
+        choices = [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]
+        return Response({"providers": ProviderSerializer(choices, many=True).data})
+
+
+class ConfigView(AsyncAPIView):
+    @extend_schema(parameters=[SHARED], responses=ConfigViewSerializer)
+    def get(self, request: Request, provider: str) -> Response:
+        """Give one's settings for a provider; the key itself is never given."""
+        row = _stored(_owner(request), _spec(provider))
+        if row is None:
+            raise NoConfig
+        return Response(ConfigViewSerializer(row).data)
+
+    @extend_schema(parameters=[SHARED], request=ConfigSerializer, responses=ConfigViewSerializer)
+    def put(self, request: Request, provider: str) -> Response:
+        """Store or change the settings. What is left out stays as it is, the key too."""
+        owner = _owner(request)
+        spec = _configurable(provider)
+        serializer = ConfigSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        try:
+            row = services.save_config(user=owner, spec=spec, changes=serializer.changes())
+        except ValidationError as exc:
+            raise by_wire_name(exc) from exc
+        return Response(ConfigViewSerializer(row).data)
+
+    @extend_schema(parameters=[SHARED], responses={204: OpenApiResponse()})
+    def delete(self, request: Request, provider: str) -> Response:
+        """Delete the settings, the key with them."""
+        row = _stored(_owner(request), _spec(provider))
+        if row is None:
+            raise NoConfig
+        row.delete()
+        return Response(status=204)
+
+
+class ModelsView(AsyncAPIView):
+    @extend_schema(responses=ModelListSerializer)
+    def get(self, request: Request, provider: str) -> Response | Continuation:
+        """Ask the provider which models there are; the answer is kept for some minutes."""
+        access = resolve(request.user, _spec(provider).id)
+        kept_as = _cache_key(request.user.pk, access)
+        models = cache.get(kept_as)
+        if models is not None:
+            return Response({"models": models})
+        limits.count(request, group="provider-models", key=str(request.user.pk), rate=MODELS_RATE)
+        return Continuation(self, partial(self._ask, access, kept_as))
+
+    async def _ask(self, access: ProviderAccess, kept_as: str) -> Response:
+        async with _asking(access, "its models", MODELS_SECONDS):
+            listed = await adapter_for(access).list_models()
+        models = [model_shape(model) for model in listed[:MOST_MODELS]]
+        await in_db(cache.set, kept_as, models, MODELS_KEPT_SECONDS)
+        return Response({"models": models})
+
+
+class TestView(AsyncAPIView):
+    @extend_schema(parameters=[SHARED], request=AccessSerializer, responses=TestedSerializer)
+    def post(self, request: Request, provider: str) -> Continuation:
+        """Try the stored settings, or the ones given, which are not stored."""
+        spec = _spec(provider)
+        owner = _owner(request)
+        serializer = AccessSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        given = serializer.validated_data
+        limits.count(request, group="provider-test", key=str(request.user.pk), rate=TEST_RATE)
+        if (given or owner is None) and spec.protocol != "demo":
+            access = _access_to_try(spec, _stored(owner, spec), given)
+        else:
+            access = resolve(request.user, spec.id)
+        return Continuation(self, partial(self._try, access))
+
+    async def _try(self, access: ProviderAccess) -> Response:
+        begun = time.perf_counter()
+        async with _asking(access, "a test", TEST_SECONDS):
+            await _probe(access)
+        return Response({"ok": True, "latencyMs": round((time.perf_counter() - begun) * 1000)})
+
+
+@asynccontextmanager
+async def _asking(access: ProviderAccess, what: str, seconds: float) -> AsyncGenerator[None, None]:
+    """Bound what a provider may take, and note what it said for the operator."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as exc:
+        raise ProviderTimeout(f"no answer in {seconds} s") from exc
+    except ProviderError as exc:
+        logger.warning("%s, asked for %s: %s", access.spec.id, what, exc)
+        raise
+
+
+async def _probe(access: ProviderAccess) -> None:
+    """Find out, as cheaply as it goes, whether a provider would answer."""
+    adapter = adapter_for(access)
+    if access.spec.id not in OPEN_LISTS:
+        try:
+            await adapter.list_models()
+            return
+        except (ModelNotFound, WrongAddress):
+            # Some servers answer questions and have no list of models.
+            if not access.default_model:
+                raise
+    question = ChatRequest(
+        model=access.default_model,
+        messages=(ChatMessage("user", "Hi"),),
+        temperature=None,
+        max_output_tokens=16,
+    )
+    async with aclosing(adapter.stream(question)) as parts:
+        async for part in parts:
+            if isinstance(part, TextDelta | ReasoningDelta | Finished):
+                return
+
+
+def _access_to_try(spec: ProviderSpec, row: ProviderConfig | None, given: dict[str, str]) -> ProviderAccess:
+    """Put together what was given and what is stored; a stored key only goes where it belongs."""
+    stored_url = base_url_of(spec, row)
+    base_url = (given["baseUrl"] or spec.base_url) if "baseUrl" in given else stored_url
+    if not base_url:
+        raise by_wire_name(ValidationError({"base_url": services.BASE_URL_NEEDED}))
+    key = given.get("apiKey")
+    if key is None and row is not None and row.has_key:
+        if origin(base_url) != origin(stored_url):
+            raise by_wire_name(ValidationError({"api_key": services.ENTER_KEY_AGAIN}))
+        key = key_of(row, base_url)
+    if not key and spec.requires_key:
+        raise by_wire_name(ValidationError({"api_key": services.KEY_NEEDED}))
+    model = (row.default_model if row else "") or spec.default_model
+    return ProviderAccess(spec=spec, base_url=base_url, api_key=key or "", default_model=model)
+
+
+def _spec(provider: str) -> ProviderSpec:
+    try:
+        return spec_of(provider)
+    except ProviderUnknown as exc:
+        raise NoSuchProvider from exc
+
+
+def _configurable(provider: str) -> ProviderSpec:
+    spec = _spec(provider)
+    if spec.protocol == "demo":
+        raise NeedsNoConfig
+    return spec
+
+
+def _owner(request: Request) -> Any:
+    """Return whose settings are meant: the user's own, or, for None, everyone's."""
+    if request.query_params.get("shared", "").lower() not in {"1", "true"}:
+        return request.user
+    if not request.user.is_staff:
+        raise PermissionDenied
+    return None
+
+
+def _stored(owner: Any, spec: ProviderSpec) -> ProviderConfig | None:
+    return ProviderConfig.objects.filter(user=owner, provider=spec.id).first()
+
+
+def _cache_key(user_id: int, access: ProviderAccess) -> str:
+    # The key is only there to tell one list from another, and cannot be read out of this.
+    parts = (str(user_id), access.spec.id, access.base_url, access.api_key)
+    return f"models:{crypto.fingerprint(chr(0).join(parts))}"
