@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import socket
 import struct
@@ -16,11 +17,12 @@ from typing import Any, Self
 import httpx
 
 from tests import services
-from tests.environment import shut_out
+from tests.environment import FOLDER, shut_out
 from tests.eventstream import Answer, Event, EventReader
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
+COLLECTED = FOLDER / "static"
 ADMIN_PASSWORD = "an-administrator-for-tests"
 
 # Tests make many accounts and send many messages from one address. A test of a limit sets its own.
@@ -69,9 +71,11 @@ class Server:
         for attempt in range(3):
             if "PORT" not in self.environ or (attempt and self._fixed_port is None):
                 self.environ["PORT"] = str(services.free_port())
+            self._lend_static_files()
             self._launch()
             try:
                 self._wait_until_ready()
+                self._keep_static_files()
                 return self
             except ServerDied:
                 if "address already in use" not in self.log().lower() or attempt == 2:
@@ -90,6 +94,19 @@ class Server:
                 start_new_session=True,  # so that `kill` reaches the worker processes too
             )
         self._note = services.note("group", str(self.process.pid))
+
+    def _lend_static_files(self) -> None:
+        """Give a new server the static files that another one has collected: that takes it seconds."""
+        if COLLECTED.exists() and not (self.folder / "data").exists():
+            (self.folder / "data").mkdir(mode=0o700)
+            shutil.copytree(COLLECTED, self.folder / "data" / "static")
+
+    def _keep_static_files(self) -> None:
+        if not COLLECTED.exists():
+            draft = FOLDER / f"static-{secrets.token_hex(4)}"
+            shutil.copytree(self.folder / "data" / "static", draft)
+            with contextlib.suppress(OSError):  # another worker was faster
+                draft.rename(COLLECTED)
 
     def _wait_until_ready(self) -> None:
         assert self.process is not None
