@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import close_old_connections
+from django.utils import translation
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,13 +32,16 @@ async def in_db(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R
     """
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_units, lambda: context.run(_unit, work, *args, **kwargs))
+    # The context does not bring the language along: Django ties it to the thread as well.
+    language = translation.get_language()
+    return await loop.run_in_executor(_units, lambda: context.run(_unit, language, work, *args, **kwargs))
 
 
-def _unit(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def _unit(language: str | None, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     close_old_connections()
     try:
-        return work(*args, **kwargs)
+        with translation.override(language):
+            return work(*args, **kwargs)
     finally:
         close_old_connections()
 
