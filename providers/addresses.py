@@ -96,10 +96,11 @@ def reach(address: IPAddress) -> Reach:
 def check_address(address: str, *, allow_private: bool) -> None:
     """Raise `AddressRefused` unless this literal address may be connected to."""
     try:
-        # An IPv6 zone ("%eth0") only exists for link-local addresses.
-        found = reach(ipaddress.ip_address(address))
+        literal = ipaddress.ip_address(address)
     except ValueError as exc:
         raise AddressRefused(f"not an address: {address[:100]!r}") from exc
+    # A zone ("%eth0") means one of this machine's own links.
+    found = Reach.NEVER if "%" in address else reach(literal)
     if found is Reach.NEVER or (found is Reach.PRIVATE and not allow_private):
         raise AddressRefused(f"{address} is not a public address")
 
@@ -112,7 +113,7 @@ def check_url(url: str, *, allow_private: bool, resolve: bool = False) -> str:
     The transport checks again, against the address it connects to.
     """
     parts, port = _split(url.strip())
-    host = _ascii_host(parts.hostname or "")
+    host = _ascii_host(parts.hostname or "", bracketed="[" in parts.netloc)
     literal = _literal(host)
     if literal is not None:
         check_address(str(literal), allow_private=allow_private)
@@ -151,9 +152,11 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     return parts, port
 
 
-def _ascii_host(host: str) -> str:
+def _ascii_host(host: str, *, bracketed: bool) -> str:
     if ":" in host:
         return host
+    if bracketed:
+        raise AddressRefused("not an address")
     try:
         # Also turns full-width digits and dots into plain ones, before they are judged.
         name = host if host.isascii() else host.encode("idna").decode("ascii")

@@ -169,6 +169,8 @@ async def _opened(
     """Send the request and give the response once its status says that an answer follows."""
     current = _limits
     client = client or shared_client()
+    # Before anything else, so that also a connection that is still open is only used within the rule.
+    check_url(url.partition("?")[0], allow_private=current.allow_private)
     _check_headers(headers)
     timeout = httpx.Timeout(current.idle_seconds, connect=current.connect_seconds)
     with _mapped(started=False):
