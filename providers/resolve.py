@@ -58,8 +58,9 @@ class Choice:
     # Whose address and key are used; None is the server's environment.
     row: ProviderConfig | None
     default_model: str
-    shared: bool
+    # Whether it is configured at all, and whether that is somebody else's doing.
     configured: bool
+    shared: bool
 
 
 def choose(spec: ProviderSpec, rows: Iterable[ProviderConfig]) -> Choice:
@@ -79,11 +80,10 @@ def choose(spec: ProviderSpec, rows: Iterable[ProviderConfig]) -> Choice:
         (own.default_model if own else "") or (shared.default_model if shared else "") or spec.default_model
     )
     if shared is not None:
-        return Choice(
-            spec, shared, model, shared=True, configured=shared.enabled and is_complete(spec, shared)
-        )
+        usable = shared.enabled and is_complete(spec, shared)
+        return Choice(spec, shared, model, shared=usable, configured=usable)
     from_environment = bool(settings.SHARED_PROVIDER_KEYS.get(spec.id) and spec.base_url)
-    return Choice(spec, None, model, shared=True, configured=from_environment)
+    return Choice(spec, None, model, shared=from_environment, configured=from_environment)
 
 
 def _leans_on_shared(spec: ProviderSpec, own: ProviderConfig) -> bool:

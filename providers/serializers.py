@@ -9,7 +9,8 @@ from rest_framework import serializers
 
 from providers.base import ModelInfo
 from providers.models import ProviderConfig
-from providers.resolve import Choice
+from providers.registry import PROVIDERS
+from providers.resolve import Choice, base_url_of
 from providers.services import Changes, checked_key, checked_url
 
 # What we give and nobody can set. A client may send back what it was given.
@@ -55,11 +56,14 @@ class ConfigSerializer(AccessSerializer):
 
 class ConfigViewSerializer(serializers.Serializer[ProviderConfig]):
     provider = serializers.CharField()
-    baseUrl = serializers.CharField(source="base_url")
+    baseUrl = serializers.SerializerMethodField()
     defaultModel = serializers.CharField(source="default_model")
     enabled = serializers.BooleanField()
     keyHint = serializers.CharField(source="key_hint")
     updatedAt = serializers.DateTimeField(source="updated_at")
+
+    def get_baseUrl(self, row: ProviderConfig) -> str:
+        return base_url_of(PROVIDERS[row.provider], row)
 
 
 class ProviderSerializer(serializers.Serializer[Choice]):
