@@ -41,15 +41,11 @@ class Trouble(Exception):
 
 
 def main() -> int:
+    commands = {"start": start, "stop": stop, "status": status, "serve": serve}
     match sys.argv[1:]:
-        case ["serve", port]:
-            serve(int(port))
-        case ["start" | "stop" | "status" as command, *rest] if len(rest) <= 1 and all(
-            map(str.isdigit, rest)
-        ):
-            port = int(rest[0]) if rest else DEFAULT_PORT
+        case [name, *rest] if name in commands and len(rest) <= 1 and all(map(str.isdigit, rest)):
             try:
-                return {"start": start, "stop": stop, "status": status}[command](port)
+                return commands[name](int(rest[0]) if rest else DEFAULT_PORT)
             except Trouble as trouble:
                 print(trouble, file=sys.stderr)
                 return 1
@@ -135,7 +131,7 @@ def run(command: list[str]) -> None:
         raise Trouble(f"{' '.join(command[:4])} failed:\n{done.stdout[-2000:]}")
 
 
-def serve(port: int) -> None:
+def serve(port: int) -> int:
     """Serve the model; runs inside the environment that `install` makes."""
     import importlib.util
 

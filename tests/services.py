@@ -57,7 +57,7 @@ class PostgresServer:
         name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
-    def execute(self, statement: sql.Composable) -> None:
+    def execute(self, statement: sql.SQL | sql.Composed) -> None:
         with psycopg.connect(self._url, autocommit=True, connect_timeout=10) as connection:
             connection.execute(statement)
 

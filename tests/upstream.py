@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -305,7 +305,7 @@ class _Connection:
         await self._writer.drain()
 
 
-async def _bodies(script: Script, request: Request) -> AsyncIterator[bytes | Cut]:
+async def _bodies(script: Script, request: Request) -> AsyncGenerator[bytes | Cut, None]:
     """Yield what to write, step by step: the role first and the end last, as OpenAI does."""
     yield _chunk(script, delta={"role": "assistant", "content": ""})
     for step in script.steps:

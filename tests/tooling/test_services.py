@@ -18,6 +18,7 @@ def test_postgres_is_real_and_each_test_has_its_own_database(postgres, postgres_
 
     postgres.drop_database(other)
     assert found == (None,)
+    assert version is not None
     assert int(version[0]) >= 150000
 
 
