@@ -105,6 +105,8 @@ def _in_db_joins_the_transaction(request: pytest.FixtureRequest, monkeypatch: py
         on_threads = mark.kwargs.get("transaction") or "transactional_db" in request.fixturenames
         if not on_threads and "chatproject.db" in sys.modules:
             monkeypatch.setattr("chatproject.db._units", TestsThread())
+            # It takes the open transaction for one that somebody forgot, and ends it.
+            monkeypatch.setattr("chatproject.db.close_old_connections", lambda: None)
 
 
 def unavailable(reason: str) -> NoReturn:
