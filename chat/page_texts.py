@@ -1,0 +1,46 @@
+"""The words that the page's scripts use; they come with the page, in its language.
+
+Values stand in braces: a script fills them in.
+"""
+
+from django.utils.translation import gettext as _
+
+
+def texts() -> dict[str, str]:
+    return {
+        "untitled": _("New chat"),
+        "today": _("Today"),
+        "waiting": _("Waiting for the first word… {seconds} s"),
+        "waitingLong": _(
+            "Still nothing after {seconds} s. Some models take their time; "
+            "you can stop and choose another one."
+        ),
+        "thinking": _("Thinking…"),
+        "thinkingFor": _("Thinking for {seconds} s"),
+        "thought": _("Thought for {seconds} s"),
+        "answering": _("An answer is being written."),
+        "finished": _("The answer is complete."),
+        "stopped": _("The answer was stopped."),
+        "failed": _("The answer failed."),
+        "stop": _("Stop"),
+        "send": _("Send"),
+        "copied": _("Copied"),
+        "copy": _("Copy"),
+        "copyCode": _("Copy the code"),
+        "offline": _("The server cannot be reached. Your message is kept here; try again in a moment."),
+        "reconnecting": _("The connection is gone. The server goes on writing; the page picks it up again…"),
+        "signInAgain": _("Sign in again"),
+        "openSettings": _("Open the settings"),
+        "tryAgain": _("Try again"),
+        "tryAgainIn": _("Try again in {seconds} s"),
+        "reload": _("Reload the page"),
+        "dismiss": _("Dismiss"),
+        "gone": _("This conversation is no longer there."),
+        "unexpected": _("Something went wrong. Try again."),
+        "noModels": _("No model fits. What you typed is used as it is."),
+        "modelsUnread": _("The provider's list of models could not be read: {error}"),
+        "modelMissing": _("Choose a model first."),
+        "testing": _("Asking the provider…"),
+        "works": _("It works: the provider answered in {milliseconds} ms."),
+        "renamed": _("The conversation is renamed."),
+    }

@@ -1,0 +1,313 @@
+"""The page: conversations to read, a composer to write with, and the settings.
+
+Ordinary synchronous views that render templates: everything can be read, and
+the settings changed, without scripts. What streams goes through the API.
+"""
+
+import functools
+import zoneinfo
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages as notices
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from rest_framework.exceptions import ValidationError as ApiValidationError
+
+from chat import page_texts, services, shown
+from chat.models import ChatSession, Mode
+from chat.serializers import ModeSerializer
+from chatproject.errors import flatten
+from providers.models import ProviderConfig
+from providers.registry import PROVIDERS, ProviderSpec
+from providers.resolve import Choice, base_url_of, choose
+from providers.serializers import ConfigSerializer, by_wire_name
+from providers.services import save_config
+
+SIDEBAR_SESSIONS = 50
+HISTORY_SESSIONS = 50
+PAGE_MESSAGES = 100
+
+View = Callable[..., HttpResponse]
+
+
+def page(view: View) -> View:
+    """Let only signed-in people in, keep nothing in caches, and tell times as their clock does."""
+
+    @functools.wraps(view)
+    def in_their_time(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        with timezone.override(_timezone(request)):
+            return view(request, *args, **kwargs)
+
+    return never_cache(login_required(in_their_time))
+
+
+def _timezone(request: HttpRequest) -> zoneinfo.ZoneInfo:
+    # A cookie that the page's script sets, because no header tells it.
+    name = request.COOKIES.get("timezone", "")
+    try:
+        return zoneinfo.ZoneInfo(name[:60])
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return zoneinfo.ZoneInfo(settings.TIME_ZONE)
+
+
+# --- conversations -------------------------------------------------------------------------------------
+
+
+@require_GET
+@page
+def new_chat(request: HttpRequest) -> HttpResponse:
+    """Show an empty conversation; it is stored with its first message."""
+    last = ChatSession.objects.for_user(request.user).only("provider", "model", "mode").first()
+    context = _chat_context(request, chosen=last, following=None)
+    return render(request, "chat/new.html", context)
+
+
+@require_GET
+@page
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """Show the newest messages of a conversation's chosen branch, or those before a message."""
+    session = _own_session(request, session_id)
+    rows = session.messages.chosen()
+    before = _uuid(request.GET.get("before"))
+    if before is not None:
+        rows = rows.filter(id__lt=before)
+    newest = list(rows.order_by("-id")[: PAGE_MESSAGES + 1])
+    earlier = len(newest) > PAGE_MESSAGES
+    messages = newest[PAGE_MESSAGES - 1 :: -1] if earlier else newest[::-1]
+    for message in messages:
+        message.session = session
+    context = _chat_context(request, chosen=session, following=session)
+    return render(
+        request,
+        "chat/conversation.html",
+        context
+        | {
+            "session": session,
+            "shown_messages": shown.show_all(messages, at_end=before is None),
+            "earlier": messages[0].id if earlier else None,
+            "in_the_past": before is not None,
+        },
+    )
+
+
+@require_GET
+@page
+def one_message(request: HttpRequest, session_id: UUID, message_id: UUID) -> HttpResponse:
+    """Give one message as it stands in the page, for an answer that has just ended."""
+    session = _own_session(request, session_id)
+    message = session.messages.filter(pk=message_id).first()
+    if message is None:
+        raise Http404
+    message.session = session
+    at_end = message.on_branch and not session.messages.chosen().filter(id__gt=message.id).exists()
+    return render(request, "chat/message.html", {"shown": shown.show_all([message], at_end=at_end)[0]})
+
+
+@require_GET
+@page
+def history(request: HttpRequest) -> HttpResponse:
+    """List all conversations, or find some: by day, newest first, a page at a time."""
+    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    archived = request.GET.get("archived") == "1"
+    sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=archived))
+    if query:
+        sessions = sessions.matching(query)
+    found, after = shown.page_of_sessions(sessions, request.GET.get("after", ""), HISTORY_SESSIONS)
+    context = _frame(request)
+    return render(
+        request,
+        "chat/history.html",
+        context | {"query": query, "archived": archived, "days": shown.by_day(found), "after": after},
+    )
+
+
+def _own_session(request: HttpRequest, session_id: UUID) -> ChatSession:
+    session = ChatSession.objects.for_user(request.user).filter(pk=session_id).first()
+    if session is None:
+        raise Http404
+    return session
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _frame(request: HttpRequest, following: ChatSession | None = None) -> dict[str, Any]:
+    """Return what every page has around it: the list of conversations."""
+    sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=False))
+    found, after = shown.page_of_sessions(sessions, "", SIDEBAR_SESSIONS)
+    return {
+        "sidebar_days": shown.by_day(found),
+        "sidebar_more": after is not None,
+        "current_session": following,
+        "page_data": {
+            "texts": page_texts.texts(),
+            "sessionId": str(following.id) if following else None,
+            "urls": {
+                "newChat": reverse("new-chat"),
+                "conversation": "/c/",
+                "login": reverse("login"),
+                "settings": reverse("settings"),
+                "provider": "/settings/providers/",
+            },
+        },
+    }
+
+
+def _chat_context(
+    request: HttpRequest, *, chosen: ChatSession | None, following: ChatSession | None
+) -> dict[str, Any]:
+    context = _frame(request, following)
+    choices = [choice for choice in _choices(request.user) if choice.configured]
+    provider, model = _selection(choices, chosen)
+    modes = list(Mode.objects.filter(enabled=True))
+    if not any(mode.id == services.NORMAL_MODE for mode in modes):
+        modes.insert(0, services.get_mode(services.NORMAL_MODE))
+    mode_ids = {mode.id for mode in modes}
+    context["page_data"]["providers"] = [
+        {
+            "id": choice.spec.id,
+            "name": choice.spec.name,
+            "defaultModel": choice.default_model,
+            "models": list(choice.spec.models),
+        }
+        for choice in choices
+    ]
+    return context | {
+        "choices": choices,
+        "provider": provider,
+        "model": model,
+        "modes": ModeSerializer(modes, many=True).data,
+        "mode": chosen.mode if chosen and chosen.mode in mode_ids else services.NORMAL_MODE,
+        "only_demo": all(choice.spec.protocol == "demo" for choice in choices),
+        "max_chars": settings.CHAT_MAX_MESSAGE_CHARS,
+        "blank_answer": shown.blank_answer(),
+    }
+
+
+def _selection(choices: list[Choice], chosen: ChatSession | None) -> tuple[str, str]:
+    """Return the provider and the model to begin with: those used last, where they still work."""
+    by_id = {choice.spec.id: choice for choice in choices}
+    if chosen is not None and chosen.provider in by_id:
+        return chosen.provider, chosen.model
+    # A provider that somebody has set up comes before the demo.
+    first = next((choice for choice in choices if choice.spec.protocol != "demo"), by_id.get("demo"))
+    return (first.spec.id, first.default_model) if first else ("", "")
+
+
+def _choices(user: Any) -> list[Choice]:
+    rows: dict[str, list[ProviderConfig]] = {}
+    for row in ProviderConfig.objects.own_or_shared(user.pk):
+        rows.setdefault(row.provider, []).append(row)
+    return [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]
+
+
+# --- settings ------------------------------------------------------------------------------------------
+
+
+@require_GET
+@page
+def settings_page(request: HttpRequest) -> HttpResponse:
+    own = {row.provider: row for row in ProviderConfig.objects.filter(user_id=request.user.pk)}
+    choices = sorted(_choices(request.user), key=lambda choice: not choice.configured)
+    providers = [(choice, own.get(choice.spec.id)) for choice in choices]
+    context = {"providers": providers, "languages": settings.LANGUAGES}
+    return render(request, "chat/settings.html", _frame(request) | context)
+
+
+@require_POST
+@page
+def language(request: HttpRequest) -> HttpResponse:
+    chosen = request.POST.get("language", "")
+    if chosen and chosen not in dict(settings.LANGUAGES):
+        raise Http404
+    user: Any = request.user
+    user.language = chosen
+    user.save(update_fields=["language"])
+    return HttpResponseRedirect(reverse("settings"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@page
+def provider_settings(request: HttpRequest, provider: str) -> HttpResponse:
+    """Show and store the person's own settings of one provider; a stored key is never shown."""
+    spec = _configurable(provider)
+    row = ProviderConfig.objects.filter(user_id=request.user.pk, provider=spec.id).first()
+    given: dict[str, Any] = {
+        "baseUrl": row.base_url if row else "",
+        "defaultModel": row.default_model if row else "",
+        "enabled": row.enabled if row else True,
+    }
+    errors: dict[str, list[str]] = {}
+    if request.method == "POST":
+        given = _given(request)
+        errors = _save(request.user, spec, given)
+        if not errors:
+            notices.success(request, _("The settings of %(provider)s are saved.") % {"provider": spec.name})
+            return HttpResponseRedirect(reverse("provider-settings", args=[spec.id]))
+    context = _frame(request) | {
+        "spec": spec,
+        "row": row,
+        "given": given,
+        "errors": errors,
+        "stored_address": base_url_of(spec, row),
+    }
+    return render(request, "chat/provider.html", context, status=400 if errors else 200)
+
+
+def _given(request: HttpRequest) -> dict[str, Any]:
+    """Return the form as the API would be given it. An empty key means: leave the one that is stored."""
+    given: dict[str, Any] = {
+        "baseUrl": request.POST.get("baseUrl", ""),
+        "defaultModel": request.POST.get("defaultModel", ""),
+        "enabled": "enabled" in request.POST,
+    }
+    if request.POST.get("removeKey"):
+        given["apiKey"] = ""
+    elif key := request.POST.get("apiKey", ""):
+        given["apiKey"] = key
+    return given
+
+
+def _save(user: Any, spec: ProviderSpec, given: dict[str, Any]) -> dict[str, list[str]]:
+    """Store what was given, by the rules of the API; return the errors by field."""
+    serializer = ConfigSerializer(data=given)
+    if not serializer.is_valid():
+        return flatten(serializer.errors)
+    try:
+        save_config(user=user, spec=spec, changes=serializer.changes())
+    except ValidationError as exc:
+        refused: ApiValidationError = by_wire_name(exc)
+        return flatten(refused.detail)
+    return {}
+
+
+@require_POST
+@page
+def delete_provider(request: HttpRequest, provider: str) -> HttpResponse:
+    spec = _configurable(provider)
+    ProviderConfig.objects.filter(user_id=request.user.pk, provider=spec.id).delete()
+    notices.success(
+        request, _("Your settings of %(provider)s are deleted, the key with them.") % {"provider": spec.name}
+    )
+    return HttpResponseRedirect(reverse("settings"))
+
+
+def _configurable(provider: str) -> ProviderSpec:
+    spec = PROVIDERS.get(provider)
+    if spec is None or spec.protocol == "demo":
+        raise Http404
+    return spec

@@ -1,0 +1,203 @@
+"""Messages and conversations as a template shows them. Only reads."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.functional import Promise
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from chat import faults, services
+from chat.markdown import to_html
+from chat.models import ChatSession, Message
+from providers.registry import PROVIDERS
+
+# Parsing costs time: beyond this much on one page the rest is shown as plain text.
+PAGE_MARKDOWN_CHARS = 500_000
+
+# Faults that the settings of the provider can mend.
+SETTINGS_CODES = {
+    "provider_not_configured",
+    "provider_key_unreadable",
+    "invalid_credentials",
+    "provider_quota_exceeded",
+    "wrong_address",
+    "address_not_allowed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Siblings:
+    """Where a message stands among the answers to the same message, or among its other wordings."""
+
+    number: int
+    count: int
+    previous: UUID | None
+    next: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownMessage:
+    message: Message
+    # None: show the text as it is.
+    html: SafeString | None
+    siblings: Siblings | None
+    fault: str | Promise
+    retryable: bool
+    provider_name: str
+    # The chosen branch ends here, so the conversation can go on from here.
+    at_end: bool
+
+    @property
+    def streaming(self) -> bool:
+        return self.message.status == Message.Status.STREAMING
+
+    @property
+    def event_id(self) -> str:
+        """Return the position up to which this page has the answer; see `chat.events`."""
+        return f"{self.message.id}:{len(self.message.reasoning)}-{len(self.message.content)}"
+
+    @property
+    def settings_help(self) -> bool:
+        code, provider = self.message.error_code, PROVIDERS.get(self.message.provider)
+        return code in SETTINGS_CODES and provider is not None and provider.protocol != "demo"
+
+    @property
+    def continuable(self) -> bool:
+        """Tell whether the answer was cut and could go on; an empty one is better asked for again."""
+        cut = self.message.status in services.CONTINUABLE or self.message.finish_reason == "length"
+        return self.at_end and cut and bool(self.message.content)
+
+    @property
+    def seconds_to_first_word(self) -> float | None:
+        waited = self.message.first_token_time
+        # Less than what would be shown as zero is not worth a word.
+        return None if waited is None or waited < 50 else waited / 1000
+
+
+def show_all(messages: list[Message], *, at_end: bool) -> list[ShownMessage]:
+    """Return messages of one conversation as they are shown; `at_end` says whether the last ends the branch.
+
+    The newest are the ones that are read, so where not all can be parsed they are.
+    """
+    beside = services.siblings_of(messages)
+    left = PAGE_MARKDOWN_CHARS
+    found = []
+    for position, message in enumerate(reversed(messages)):
+        left -= len(message.content)
+        html = to_html(message.content) if left >= 0 and _is_markdown(message) else None
+        siblings = _siblings(message, beside.get(message.parent_id, []))
+        found.append(_show(message, html, siblings, at_end=at_end and position == 0))
+    return found[::-1]
+
+
+def _is_markdown(message: Message) -> bool:
+    # An answer that still grows is shown as text: half of a table is not one.
+    return message.role == Message.Role.ASSISTANT and message.status != Message.Status.STREAMING
+
+
+def _show(
+    message: Message, html: SafeString | None, siblings: Siblings | None, *, at_end: bool
+) -> ShownMessage:
+    fault = faults.fault(message.error_code) if message.error_code else None
+    spec = PROVIDERS.get(message.provider)
+    return ShownMessage(
+        message=message,
+        html=html,
+        siblings=siblings,
+        fault=fault.text if fault else "",
+        retryable=bool(fault and fault.retryable),
+        provider_name=spec.name if spec else message.provider,
+        at_end=at_end,
+    )
+
+
+def _siblings(message: Message, ids: list[UUID]) -> Siblings | None:
+    if len(ids) < 2 or message.id not in ids:
+        return None
+    index = ids.index(message.id)
+    return Siblings(
+        number=index + 1,
+        count=len(ids),
+        previous=ids[index - 1] if index else None,
+        next=ids[index + 1] if index + 1 < len(ids) else None,
+    )
+
+
+def blank_answer() -> ShownMessage:
+    """Return an answer of which nothing has arrived: the page's script fills copies of it."""
+    message = Message(role=Message.Role.ASSISTANT, status=Message.Status.STREAMING)
+    return _show(message, None, None, at_end=True)
+
+
+# --- conversations -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    name: str
+    sessions: list[ChatSession]
+
+
+def with_answering(sessions: QuerySet[ChatSession]) -> QuerySet[ChatSession]:
+    """Let every session say whether an answer is being written in it."""
+    answering = Message.objects.running().filter(session=OuterRef("pk"))
+    return sessions.annotate(is_answering=Exists(answering))
+
+
+def page_of_sessions(
+    sessions: QuerySet[ChatSession], after: str, count: int
+) -> tuple[list[ChatSession], str | None]:
+    """Return `count` sessions, newest first, and what to ask for next; an `after` not ours begins anew."""
+    rows = sessions.order_by("-updated_at", "-id")
+    if place := _place(after):
+        moment, last = place
+        rows = rows.filter(updated_at__lte=moment).filter(Q(updated_at__lt=moment) | Q(id__lt=last))
+    found = list(rows[: count + 1])
+    if len(found) <= count:
+        return found, None
+    found = found[:count]
+    text = f"{found[-1].updated_at.isoformat()}|{found[-1].id}"
+    return found, base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _place(after: str) -> tuple[datetime, UUID] | None:
+    try:
+        padded = after.encode("ascii") + b"=" * (-len(after) % 4)
+        moment_text, _bar, id_text = base64.urlsafe_b64decode(padded).decode("ascii").partition("|")
+        moment, last = parse_datetime(moment_text), UUID(id_text)
+    except (ValueError, binascii.Error):
+        return None
+    return None if moment is None or moment.tzinfo is None else (moment, last)
+
+
+def by_day(sessions: Iterable[ChatSession]) -> list[Day]:
+    """Group sessions that come newest first: today, yesterday, this week, this month, then by month."""
+    today = timezone.localdate()
+    days: list[Day] = []
+    for session in sessions:
+        name = _day_name(timezone.localdate(session.updated_at), today)
+        if not days or days[-1].name != name:
+            days.append(Day(name, []))
+        days[-1].sessions.append(session)
+    return days
+
+
+def _day_name(day: date, today: date) -> str:
+    if day >= today:
+        return _("Today")
+    if day == today - timedelta(days=1):
+        return _("Yesterday")
+    if day > today - timedelta(days=7):
+        return _("Previous 7 days")
+    if day > today - timedelta(days=30):
+        return _("Previous 30 days")
+    return date_format(day, "YEAR_MONTH_FORMAT")
