@@ -1,0 +1,135 @@
+from collections.abc import Callable
+
+import pytest
+
+from tests.accounts.visitor import Visitor
+from tests.server import Server, User
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def visitor(server: Server) -> Visitor:
+    return Visitor(server)
+
+
+def test_signing_in_goes_on_to_where_one_was_going(visitor: Visitor, alice: User) -> None:
+    credentials = {"username": alice.username.upper(), "password": alice.password}
+
+    response = visitor.submit("/accounts/login?next=/settings", credentials)
+
+    assert (response.status_code, response.headers["Location"]) == (302, "/settings")
+
+
+ELSEWHERE = ["https://elsewhere.example/", "//elsewhere.example", "javascript:alert(1)", "/accounts/login"]
+
+
+def test_signing_in_never_leads_away(server: Server, alice: User) -> None:
+    credentials = {"username": alice.username, "password": alice.password}
+
+    by_query = [Visitor(server).submit(f"/accounts/login?next={to}", credentials) for to in ELSEWHERE]
+    by_form = [Visitor(server).submit("/accounts/login", credentials | {"next": to}) for to in ELSEWHERE]
+
+    assert {answer.headers["Location"] for answer in by_query + by_form} == {"/"}
+
+
+def test_who_is_signed_in_is_sent_on(visitor: Visitor, alice: User) -> None:
+    visitor.sign_in(alice.username, alice.password)
+
+    places = [
+        visitor.get(path).headers.get("Location")
+        for path in (
+            "/accounts/login",
+            "/accounts/register",
+            "/accounts/login?next=/accounts/login",
+            "/accounts/register?next=/settings",
+        )
+    ]
+
+    assert places == ["/", "/", "/", "/settings"]
+
+
+def test_wrong_and_unknown_look_alike(visitor: Visitor, alice: User) -> None:
+    for name in (alice.username, "nobody-at-all"):
+        response = visitor.submit("/accounts/login", {"username": name, "password": "wrong"})
+
+        assert response.status_code == 200
+        assert "The username or the password is wrong." in response.text
+        assert "sessionid" not in visitor.http.cookies
+
+
+def test_a_new_visitor_registers_and_is_signed_in(visitor: Visitor) -> None:
+    name = "Visitor-Zoë"
+
+    response = visitor.submit(
+        "/accounts/register", {"username": name, "password1": PASSWORD, "password2": PASSWORD}
+    )
+
+    assert (response.status_code, response.headers["Location"]) == (302, "/")
+    assert visitor.api("GET", "/api/auth/me").json()["username"] == name
+
+
+def test_registering_tells_what_is_wrong(visitor: Visitor, alice: User) -> None:
+    taken = visitor.submit(
+        "/accounts/register",
+        {"username": alice.username.upper(), "password1": PASSWORD, "password2": PASSWORD},
+    )
+    weak = visitor.submit("/accounts/register", {"username": "new-one", "password1": "1", "password2": "1"})
+
+    assert taken.status_code == weak.status_code == 200
+    assert "This username is taken." in taken.text
+    assert "too short" in weak.text
+
+
+def test_a_form_from_elsewhere_is_refused(visitor: Visitor, alice: User) -> None:
+    response = visitor.http.post(
+        "/accounts/login", data={"username": alice.username, "password": alice.password}
+    )
+
+    assert response.status_code == 403
+
+
+def test_signing_out_is_never_a_link(visitor: Visitor, alice: User) -> None:
+    visitor.sign_in(alice.username, alice.password)
+
+    assert visitor.get("/accounts/logout").status_code == 405
+    assert visitor.api("GET", "/api/auth/me").status_code == 200
+
+
+def test_the_password_is_changed_on_a_page(visitor: Visitor, alice: User) -> None:
+    visitor.sign_in(alice.username, alice.password)
+    new = {"new_password1": "an entirely new one", "new_password2": "an entirely new one"}
+
+    wrong = visitor.submit("/accounts/password", {"old_password": "wrong"} | new)
+    right = visitor.submit("/accounts/password", {"old_password": alice.password} | new)
+
+    assert wrong.status_code == 200
+    assert right.status_code == 302
+    assert visitor.api("GET", "/api/auth/me").status_code == 200
+    assert alice.get("/api/auth/me").status_code == 401
+
+
+def test_the_pages_count_their_tries(make_server: Callable[..., Server]) -> None:
+    server = make_server(LOGIN_RATE_LIMIT="2/h", REGISTER_RATE_LIMIT="2/h")
+    user = server.user()
+    visitor = Visitor(server)
+
+    logins = [
+        visitor.submit("/accounts/login", {"username": user.username, "password": "wrong"}) for _ in range(3)
+    ]
+    registrations = [visitor.submit("/accounts/register", {"username": "two words"}) for _ in range(2)]
+
+    assert [page.status_code for page in logins] == [200, 200, 429]
+    assert int(logins[2].headers["Retry-After"]) > 0
+    assert "Too many requests" in logins[2].text
+    # The user of this test was registered from the same address.
+    assert [page.status_code for page in registrations] == [200, 429]
+
+
+def test_a_page_speaks_the_language_that_was_chosen(visitor: Visitor, alice: User) -> None:
+    alice.patch("/api/auth/me", json={"language": "zh-hans"})
+    visitor.sign_in(alice.username, alice.password)
+
+    assert visitor.get("/accounts/password").headers["Content-Language"] == "zh-hans"
+    alice.patch("/api/auth/me", json={"language": "en"})
+    assert visitor.get("/accounts/password").headers["Content-Language"] == "en"
