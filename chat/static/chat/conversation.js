@@ -41,6 +41,8 @@ export class Conversation extends EventTarget {
     const question = clone("t-user");
     one(".bubble", question).textContent = message;
     const answer = this.#blank(model);
+    // What is continued stands at the end of its branch, and that is elsewhere now.
+    all(".actions [data-continue]", this.element).forEach((button) => button.remove());
     this.element.append(question, answer.element);
     toEnd();
     const body = { message, provider, model, mode, ...(this.sessionId ? { sessionId: this.sessionId } : {}) };

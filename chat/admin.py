@@ -1,0 +1,428 @@
+"""Conversations in the admin: found and read, never written.
+
+Tables may hold millions of rows, so nothing here counts or searches all of one.
+What somebody said, and what a model answered, can be deleted but not changed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
+from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Model, Q, QuerySet
+from django.db.models.functions import Left
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.functional import Promise, cached_property
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from chat import services, shown
+from chat.models import ChatSession, Message, Mode
+from providers.registry import PROVIDERS
+
+# A list shows so many rows at most; filters reach the others.
+MOST_ROWS = 10_000
+# A text is looked for in the newest so many rows that fit the filters.
+SEARCHED_SESSIONS = 50_000
+SEARCHED_MESSAGES = 50_000
+TRANSCRIPT_MESSAGES = 100
+EXCERPT_CHARS = 160
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts no further than `MOST_ROWS`: PostgreSQL would read the whole table for the exact number."""
+
+    @cached_property
+    def count(self) -> int:
+        rows = self.object_list
+        if isinstance(rows, QuerySet):
+            return rows.order_by().values("pk")[:MOST_ROWS].count()
+        return len(rows)
+
+
+# --- filters -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    name: str
+    label: str | Promise
+    type: str = "text"
+
+
+class InputFilter(admin.ListFilter):
+    """A filter that is typed in: there are too many users, models and days to list them."""
+
+    template = "admin/chat/input_filter.html"
+    inputs: tuple[Input, ...] = ()
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.expected_parameters():
+            if name in params:
+                given = params.pop(name)
+                self.used_parameters[name] = (given[-1] if isinstance(given, list) else given).strip()
+
+    def has_output(self) -> bool:
+        return True
+
+    def expected_parameters(self) -> list[str]:
+        return [one.name for one in self.inputs]
+
+    def value_of(self, name: str) -> str:
+        return str(self.used_parameters.get(name, "")).replace("\0", "")
+
+    def fields(self) -> list[dict[str, Any]]:
+        return [
+            {"name": one.name, "label": one.label, "type": one.type, "value": self.value_of(one.name)}
+            for one in self.inputs
+        ]
+
+    def choices(self, changelist: Any) -> Iterable[Any]:
+        """Return what the form has to carry along, and where the filter is off."""
+        own = {*self.expected_parameters(), "p", "e"}
+        others = [(name, value) for name, value in changelist.params.items() if name not in own]
+        active = any(self.value_of(name) for name in self.expected_parameters())
+        off = changelist.get_query_string(remove=self.expected_parameters())
+        yield {"others": others, "selected": active, "query_string": off}
+
+
+class UserFilter(InputFilter):
+    title = _("user")  # type: ignore[assignment]  # lazily translated, as Django's own are
+    inputs = (Input("username", _("Username")),)
+    path = "user"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not (name := self.value_of("username")):
+            return queryset
+        users: Any = get_user_model()._default_manager
+        try:
+            user = users.get_by_natural_key(name)
+        except users.model.DoesNotExist:
+            return queryset.none()
+        return queryset.filter(**{self.path: user.pk})
+
+
+class MessageUserFilter(UserFilter):
+    path = "session__user"
+
+
+class ModelFilter(InputFilter):
+    title = _("model")  # type: ignore[assignment]
+    inputs = (Input("model", _("Model, or its beginning")),)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value_of("model")
+        return queryset.filter(model__startswith=name) if name else queryset
+
+
+class DayFilter(InputFilter):
+    title = _("date")  # type: ignore[assignment]
+    inputs = (Input("from", _("From"), "date"), Input("until", _("Until"), "date"))
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if first := self._day("from"):
+            queryset = queryset.filter(self.since(_midnight(first)))
+        if last := self._day("until"):
+            queryset = queryset.exclude(self.since(_midnight(date.fromordinal(last.toordinal() + 1))))
+        return queryset
+
+    def since(self, moment: datetime) -> Q:
+        return Q(updated_at__gte=moment)
+
+    def _day(self, name: str) -> date | None:
+        text = self.value_of(name)
+        try:
+            day = parse_date(text) if text else None
+        except ValueError:
+            day = None
+        if text and (day is None or not date(1970, 1, 2) <= day < date(9999, 12, 30)):
+            raise IncorrectLookupParameters
+        return day
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+class MessageDayFilter(DayFilter):
+    """By the id, which begins with the time of its making: the one index that every message is in."""
+
+    def since(self, moment: datetime) -> Q:
+        return Q(id__gte=UUID(int=int(moment.timestamp() * 1000) << 80))
+
+
+class ProviderFilter(admin.SimpleListFilter):
+    title = _("provider")  # type: ignore[assignment]
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(spec.id, spec.name) for spec in PROVIDERS.values()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(provider=self.value()) if self.value() else queryset
+
+
+class AnsweringFilter(admin.SimpleListFilter):
+    title = _("answering now")  # type: ignore[assignment]
+    parameter_name = "answering"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("1", str(_("Yes")))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() != "1":
+            return queryset
+        return queryset.filter(pk__in=Message.objects.running().values("session_id"))
+
+
+# --- conversations -------------------------------------------------------------------------------------
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that can be looked at, and deleted by whoever may."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by: tuple[str, ...] = ()  # only the one order has an index
+    list_per_page = 50
+    list_max_show_all = 0
+    # What is looked through is decided in get_search_results.
+    search_fields = ("pk",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a transcript where others have a form."""
+        if request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        found = self.get_object(request, unquote(object_id))
+        if found is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+        if not (self.has_view_permission(request, found) and request.user.has_perm("chat.view_message")):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": found,
+            "has_delete_permission": self.has_delete_permission(request, found),
+            "may_view_sessions": request.user.has_perm("chat.view_chatsession"),
+            **self.transcript(request, found),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/chat/transcript.html", context)
+
+    def transcript(self, request: HttpRequest, found: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@admin.register(ChatSession)
+class ChatSessionAdmin(ReadOnlyAdmin):
+    list_display = ("shown_title", "user", "provider", "model", "mode", "answering", "updated_at")
+    list_filter = (UserFilter, ProviderFilter, ModelFilter, AnsweringFilter, "archived", DayFilter)
+    list_select_related = ("user",)
+    ordering = ("-updated_at", "-id")
+    search_help_text = _("In titles and messages, the newest ones that fit the filters; or an id.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChatSession]:
+        return shown.with_answering(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not (text := search_term.replace("\0", "").strip()):
+            return queryset, False
+        if found := _as_id(text):
+            return queryset.filter(pk=found), False
+        newest = queryset.order_by("-updated_at", "-id").values("pk")[:SEARCHED_SESSIONS]
+        messages = Message.objects.order_by("-id").values("pk")[:SEARCHED_MESSAGES]
+        hits = Message.objects.filter(pk__in=messages, content__icontains=text)
+        return (
+            queryset.filter(
+                Q(pk__in=newest, title__icontains=text) | Q(pk__in=hits.values("session_id")),
+            ),
+            False,
+        )
+
+    @admin.display(description=_("title"))
+    def shown_title(self, session: ChatSession) -> str:
+        return Truncator(session.title).chars(80)
+
+    @admin.display(description=_("answering now"), boolean=True)
+    def answering(self, session: Any) -> bool:
+        return bool(session.is_answering)
+
+    def transcript(self, request: HttpRequest, found: ChatSession) -> dict[str, Any]:
+        rows = found.messages.all()
+        given = {name: _as_id(request.GET.get(name, "")) for name in ("at", "after", "before")}
+        if given["before"]:
+            messages = list(rows.filter(id__lt=given["before"]).order_by("-id")[:TRANSCRIPT_MESSAGES])[::-1]
+        else:
+            if given["at"]:
+                rows = rows.filter(id__gte=given["at"])
+            elif given["after"]:
+                rows = rows.filter(id__gt=given["after"])
+            messages = list(rows.order_by("id")[:TRANSCRIPT_MESSAGES])
+        return {
+            "title": found.title,
+            "session": found,
+            "read": _read(found, messages),
+            "earlier": messages and found.messages.filter(id__lt=messages[0].id).exists(),
+            "later": messages and found.messages.filter(id__gt=messages[-1].id).exists(),
+        }
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        # Django would load every message to list it. They go with their session, unlisted.
+        return _to_delete(self, objs, request)
+
+    def delete_model(self, request: HttpRequest, obj: ChatSession) -> None:
+        services.delete_session(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for session in ChatSession.objects.filter(pk__in=list(queryset.values_list("pk", flat=True))):
+            services.delete_session(session)
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnlyAdmin):
+    list_display = ("excerpt", "user", "role", "status", "provider", "model", "created_at", "conversation")
+    list_filter = (
+        MessageUserFilter,
+        "role",
+        "status",
+        ProviderFilter,
+        ModelFilter,
+        MessageDayFilter,
+    )
+    list_select_related = ("session__user",)
+    ordering = ("-id",)
+    search_help_text = _("In the newest messages that fit the filters; or an id.")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        # A list must not load whole answers.
+        rows = super().get_queryset(request).defer("content", "reasoning")
+        return rows.annotate(beginning=Left("content", EXCERPT_CHARS))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        if not (text := search_term.replace("\0", "").strip()):
+            return queryset, False
+        if found := _as_id(text):
+            return queryset.filter(Q(pk=found) | Q(session_id=found)), False
+        newest = queryset.order_by("-id").values("pk")[:SEARCHED_MESSAGES]
+        return queryset.filter(pk__in=newest, content__icontains=text), False
+
+    @admin.display(description=_("content"))
+    def excerpt(self, message: Any) -> str:
+        return Truncator(" ".join(message.beginning.split())).chars(90) or "—"
+
+    @admin.display(description=_("user"))
+    def user(self, message: Message) -> str:
+        return str(message.session.user)
+
+    @admin.display(description=_("conversation"))
+    def conversation(self, message: Message) -> str:
+        address = reverse("admin:chat_chatsession_change", args=[message.session_id])
+        title = Truncator(message.session.title).chars(40)
+        return format_html('<a href="{}?at={}#m-{}">{}</a>', address, message.pk, message.pk, title)
+
+    def transcript(self, request: HttpRequest, found: Message) -> dict[str, Any]:
+        title = _("Message of %(user)s") % {"user": found.session.user}
+        return {"title": title, "session": found.session, "read": _read(found.session, [found])}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        return _to_delete(self, objs, request)
+
+    def delete_model(self, request: HttpRequest, obj: Message) -> None:
+        services.delete_message(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for pk in sorted(queryset.values_list("pk", flat=True)):
+            # What hangs below an earlier one is gone already.
+            if message := Message.objects.filter(pk=pk).first():
+                services.delete_message(message)
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip()) if text else None
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A message in a transcript."""
+
+    shown: shown.ShownMessage
+    # Whether the one above it is not what it answers.
+    elsewhere: bool
+
+
+def _read(session: ChatSession, messages: list[Message]) -> list[Read]:
+    for message in messages:
+        message.session = session
+    above: UUID | None = None
+    read = []
+    for one in shown.show_all(messages, at_end=False):
+        read.append(Read(one, elsewhere=one.message.parent_id not in (None, above)))
+        above = one.message.id
+    return read
+
+
+def _to_delete(model_admin: Any, objs: Any, request: HttpRequest) -> Any:
+    """Return what Django's delete pages ask for, without looking at what hangs below."""
+    rows = list(objs[:MOST_ROWS])
+    refused = [] if model_admin.has_delete_permission(request) else [str(model_admin.opts.verbose_name)]
+    listed = [Truncator(str(row)).chars(100) for row in rows[:100]]
+    if len(rows) > len(listed):
+        listed.append("…")
+    return listed, {model_admin.opts.verbose_name_plural: len(rows)}, set(refused), []
+
+
+# --- modes ---------------------------------------------------------------------------------------------
+
+
+@admin.register(Mode)
+class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    list_display = ("id", "name", "name_en", "description", "temperature", "enabled", "position")
+    list_editable = ("enabled", "position")
+    search_fields = ("id", "name", "name_en", "description", "description_en")
+    fieldsets = (
+        (None, {"fields": ("id", ("name", "name_en"), "description", "description_en")}),
+        (
+            _("What the model is told"),
+            {"fields": ("system_prompt", "temperature", "top_p", "max_output_tokens", "reasoning_effort")},
+        ),
+        (_("In the list"), {"fields": ("enabled", "position")}),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Mode | None = None) -> tuple[str, ...]:
+        # Conversations name their mode by its id.
+        return ("id",) if obj else ()
