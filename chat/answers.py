@@ -152,7 +152,9 @@ class RunningAnswer:
 
     # --- running
 
-    def begin(self, adapter: Adapter, request: ChatRequest, *, save: "Save", seconds: float) -> None:
+    def begin(
+        self, adapter: Callable[[], Adapter], request: ChatRequest, *, save: "Save", seconds: float
+    ) -> None:
         """Start the task that runs this answer to its end, however that comes.
 
         The task inherits nothing from the request that began it, which may be long gone.
@@ -163,7 +165,9 @@ class RunningAnswer:
             self._run(adapter, request, save, seconds), context=contextvars.Context()
         )
 
-    async def _run(self, adapter: Adapter, request: ChatRequest, save: "Save", seconds: float) -> None:
+    async def _run(
+        self, adapter: Callable[[], Adapter], request: ChatRequest, save: "Save", seconds: float
+    ) -> None:
         try:
             outcome = await self._pull(adapter, request, seconds)
             self.ended_at = asyncio.get_running_loop().time()
@@ -179,12 +183,12 @@ class RunningAnswer:
             metrics.ended(self, outcome)
             self.end(outcome)
 
-    async def _pull(self, adapter: Adapter, request: ChatRequest, seconds: float) -> Outcome:
+    async def _pull(self, adapter: Callable[[], Adapter], request: ChatRequest, seconds: float) -> Outcome:
         if self._ending is not None:
             return self._ending
         self._pulling = True
         try:
-            async with asyncio.timeout(seconds), aclosing(adapter.stream(request)) as parts:
+            async with asyncio.timeout(seconds), aclosing(adapter().stream(request)) as parts:
                 async for part in parts:
                     self.grow(part)
             return Outcome("complete", finish_reason=str(self.finish_reason or "stop"))

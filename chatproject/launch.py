@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ class CannotStart(Exception):
 
 
 def main() -> None:
+    from django.core.exceptions import ImproperlyConfigured
+
     try:
         data_dir = prepare_environment()
         prepare_database(data_dir)
         serve()
-    except CannotStart as exc:
+    except (CannotStart, ImproperlyConfigured) as exc:
         sys.exit(f"Cannot start: {exc}")
 
 
@@ -45,15 +48,22 @@ def prepare_environment() -> Path:
         # Who can reach the page can already reach the machine, so a model on it is within reach.
         os.environ.setdefault("ALLOW_PRIVATE_PROVIDER_HOSTS", "1")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chatproject.settings")
+    if os.environ.get("WEB_CONCURRENCY", "1").strip() not in {"", "1"}:
+        share_metrics(data_dir)
 
     import django
-    from django.core.exceptions import ImproperlyConfigured
 
-    try:
-        django.setup()
-    except ImproperlyConfigured as exc:
-        raise CannotStart(str(exc)) from exc
+    django.setup()
     return data_dir
+
+
+def share_metrics(data_dir: Path) -> None:
+    """Let the processes of this start add their numbers up, in a folder of its own."""
+    folder = data_dir / "metrics" / (os.environ.get("PORT", "").strip() or "8000")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    # prometheus_client reads this when it is imported.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 def kept_secret(path: Path) -> Path:

@@ -153,6 +153,14 @@ class Server:
         assert self.process is not None
         return [self.process.pid, *children(self.process.pid)]
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that answer requests; the main process itself where it is the only one."""
+        assert self.process is not None
+        # Python's own helpers are children too.
+        spawned = [pid for pid in self.pids[1:] if b"spawn_main" in _command_line(pid)]
+        return spawned or [self.process.pid]
+
     # --- Its log ---
 
     def log(self) -> str:
@@ -211,6 +219,9 @@ class User:
         self.id = signed_in["user"]["id"]
         self.access = signed_in["access"]
         self.refresh = signed_in["refresh"]
+        # Whom `stream` asks unless it is told otherwise.
+        self.provider = "demo"
+        self.model = "demo"
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         with self.client() as client:
@@ -247,7 +258,9 @@ class User:
 
     # --- Streams ---
 
-    def stream(self, message: str, provider: str = "demo", model: str = "demo", **options: Any) -> Answer:
+    def stream(
+        self, message: str, provider: str | None = None, model: str | None = None, **options: Any
+    ) -> Answer:
         """Send a message and return all events of the answer.
 
         `headers` go into the request's head; everything else (`sessionId`, `mode`, ...) into its body.
@@ -259,14 +272,14 @@ class User:
     def streaming(
         self,
         message: str,
-        provider: str = "demo",
-        model: str = "demo",
+        provider: str | None = None,
+        model: str | None = None,
         *,
         headers: dict[str, str] | None = None,
         **body: Any,
     ) -> Iterator["LiveStream"]:
         """Send a message and give the events as they come; leaving the block hangs up."""
-        body = {"message": message, "provider": provider, "model": model} | body
+        body = {"message": message, "provider": provider or self.provider, "model": model or self.model} | body
         with self.opened("POST", "/api/chat/stream", json=body, headers=headers) as live:
             yield live
 
@@ -325,6 +338,13 @@ class LiveStream:
                 self.seen.append(event)
                 yield event
         self.reader.close()
+
+
+def _command_line(pid: int) -> bytes:
+    arguments = Path(f"/proc/{pid}/cmdline")
+    if arguments.exists():
+        return arguments.read_bytes()
+    return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True).stdout
 
 
 def children(pid: int) -> list[int]:

@@ -62,9 +62,7 @@ def test_choosing_a_branch_goes_down_to_its_newest_end(alice: User) -> None:
     post(alice, f"/api/chat/messages/{first['userMessageId']}/edit", message="eins")
     assert len(alice.messages(session)) == 2
 
-    response = alice.put(
-        f"/api/chat/sessions/{session}/branch", json={"messageId": first["userMessageId"]}
-    )
+    response = alice.put(f"/api/chat/sessions/{session}/branch", json={"messageId": first["userMessageId"]})
 
     assert response.json() == {"success": True}
     assert [m["content"] for m in alice.messages(session)][::2] == ["one", "two"]

@@ -68,9 +68,7 @@ def test_a_reader_can_come_back_and_misses_nothing(alice: User, upstream: Upstre
     assert rest.done["status"] == "complete"
 
 
-def test_a_reader_without_a_position_gets_the_answer_from_its_start(
-    alice: User, upstream: Upstream
-) -> None:
+def test_a_reader_without_a_position_gets_the_answer_from_its_start(alice: User, upstream: Upstream) -> None:
     model = upstream.script(Reasoning("hm"), "one ", Hold(), "two")
     with alice.streaming("Hi", "custom", model) as live:
         session = live.next("session").data["sessionId"]

@@ -290,7 +290,15 @@ def test_what_is_not_there_is_refused_before_any_event(alice: User) -> None:
 
 def test_malformed_and_deeply_nested_json_is_a_400(alice: User) -> None:
     headers = {"Content-Type": "application/json"}
-    for body in (b"{", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b'{"message": NaN}'):
+    for body in (
+        b"{",
+        b"[]",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"message": NaN}',
+    ):
         response = alice.post("/api/chat/stream", content=body, headers=headers)
         assert (response.status_code, response.json()["code"]) == (400, "malformed_json"), body[:20]
 
