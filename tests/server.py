@@ -279,7 +279,8 @@ class User:
         **body: Any,
     ) -> Iterator["LiveStream"]:
         """Send a message and give the events as they come; leaving the block hangs up."""
-        body = {"message": message, "provider": provider or self.provider, "model": model or self.model} | body
+        chosen = {"provider": provider or self.provider, "model": model or self.model}
+        body = {"message": message} | chosen | body
         with self.opened("POST", "/api/chat/stream", json=body, headers=headers) as live:
             yield live
 

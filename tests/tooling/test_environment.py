@@ -69,7 +69,7 @@ def test_new_requirements_are_installed(built):
     assert "no-such-package-anywhere" in done.stderr
     assert "PIP_INDEX_URL" in done.stderr
     assert "Traceback" not in done.stderr
-    assert built.build(PYTHON=sys.executable, PIP_NO_INDEX="1").returncode == 1, "a failure left a stamp"
+    assert not (built.venv / "built-from").exists()
 
 
 def test_changed_includes_count_as_well(built):
