@@ -10,7 +10,11 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
 async def events(
-    chunks: AsyncIterator[bytes], *, max_event: int = 8 << 20, max_document: int = 16 << 20
+    chunks: AsyncIterator[bytes],
+    *,
+    max_event: int = 8 << 20,
+    max_document: int = 16 << 20,
+    max_body: int = 64 << 20,
 ) -> AsyncGenerator[list[Event], None]:
     """Yield a body's events: all that became whole, each time something did.
 
@@ -26,7 +30,11 @@ async def events(
     try:
         if batch := decoder.feed(first):
             yield batch
+        size = len(first)
         async for chunk in chunks:
+            size += len(chunk)
+            if size > max_body:
+                raise AnswerTooLarge(f"more than {max_body} bytes")
             if batch := decoder.feed(chunk):
                 yield batch
     except TooLong as exc:
@@ -37,12 +45,15 @@ async def events(
 
 
 async def lines(
-    chunks: AsyncIterator[bytes], *, max_line: int = 8 << 20
+    chunks: AsyncIterator[bytes], *, max_line: int = 8 << 20, max_body: int = 64 << 20
 ) -> AsyncGenerator[list[Event], None]:
     """Yield a body's lines that are not empty, each as the data of an event."""
     rest: list[bytes] = []
-    size = 0
+    size = total = 0
     async for chunk in _with(_no_page(await _beginning(chunks)), chunks):
+        total += len(chunk)
+        if total > max_body:
+            raise AnswerTooLarge(f"more than {max_body} bytes")
         head, newline, tail = chunk.rpartition(b"\n")
         if newline:
             whole = b"".join((*rest, head)).split(b"\n")

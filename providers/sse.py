@@ -93,13 +93,16 @@ class Decoder:
         events = []
         last_id = self._id
         for block in chunk[:-2].split(b"\n\n"):
-            name, line = b"message", block
-            if block[:7] == b"event: ":
+            if block[:6] == b"data: ":
+                name, line = "message", block
+            elif block[:7] == b"event: ":
                 field, _, line = block.partition(b"\n")
-                name = field[7:] or name
+                name = field[7:].decode("utf-8", "replace") or "message"
+            else:
+                return None
             if line[:6] != b"data: " or b"\n" in line:
                 return None
-            events.append(Event(line[6:], name.decode("utf-8", "replace"), last_id))
+            events.append(Event(line[6:], name, last_id))
         return events
 
     def _lines(self, chunk: bytes) -> list[Event]:

@@ -40,6 +40,10 @@ class TextCleaner:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
     def feed(self, piece: str) -> str:
         if not self._held and piece.isascii() and "\0" not in piece:
             return piece

@@ -33,7 +33,6 @@ from . import decoding
 from .addresses import check_address, check_url, origin
 from .errors import (
     AddressRefused,
-    AnswerTooLarge,
     BrokenStream,
     InvalidCredentials,
     ProviderError,
@@ -129,9 +128,11 @@ async def stream_events(
     client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
 ) -> AsyncGenerator[list[Event], None]:
     """POST, and yield the answer's events: all that came, each time something did."""
-    current = _limits
+    now = _limits
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        found = decoding.events(chunks, max_event=current.event_bytes, max_document=current.document_bytes)
+        found = decoding.events(
+            chunks, max_event=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
+        )
         async with aclosing(found):
             async for batch in found:
                 yield batch
@@ -142,7 +143,7 @@ async def stream_lines(
 ) -> AsyncGenerator[list[Event], None]:
     """POST, and yield the answer's lines, each as the data of an event."""
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        found = decoding.lines(chunks, max_line=_limits.event_bytes)
+        found = decoding.lines(chunks, max_line=_limits.event_bytes, max_body=_limits.body_bytes)
         async with aclosing(found):
             async for batch in found:
                 yield batch
@@ -188,22 +189,18 @@ async def _opened(
             raise await _refusal(response, secrets=_secrets(headers))
         if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise unreadable("a compressed answer, although none was asked for")
-        yield response
+        with _mapped(started=True):
+            yield response
     finally:
         await response.aclose()
 
 
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    size = 0
-    most = _limits.body_bytes
-    # Not `aiter_raw`, whose bookkeeping per chunk costs more than all our parsing.
-    stream = cast("httpx.AsyncByteStream", response.stream)
-    with _mapped(started=True):
-        async for chunk in stream:
-            size += len(chunk)
-            if size > most:
-                raise AnswerTooLarge(f"more than {most} bytes")
-            yield chunk
+def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Return the body's chunks as they come."""
+    # Not `aiter_raw`, nor the wrapper that httpx puts about our body to note the time:
+    # per chunk they cost more than all our parsing.
+    body = response.extensions.get("body", response.stream)
+    return cast("AsyncGenerator[bytes, None]", aiter(body))
 
 
 async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderError:
@@ -217,7 +214,7 @@ async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderE
                     if len(body) >= ERROR_BODY_BYTES:
                         break
         # The status alone says enough.
-        except (ProviderError, TimeoutError):
+        except (httpx.HTTPError, TimeoutError):
             pass
     return fault_of_response(response.status_code, response.headers, body[:ERROR_BODY_BYTES], secrets=secrets)
 
@@ -320,7 +317,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         times = request.extensions["timeout"]
         started = asyncio.get_running_loop().time()
-        body = await request.aread()
+        content = await request.aread()
         with _as_httpx():
             async with asyncio.timeout(times["read"]):
                 response = await self._opened_session().request(
@@ -329,15 +326,14 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     headers=[
                         (name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw
                     ],
-                    data=body or None,
+                    data=content or None,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=times["connect"]),
                 )
         total = request.extensions.get("total")
+        body = _Body(response, times["read"], None if total is None else started + total)
         return httpx.Response(
-            response.status,
-            headers=response.raw_headers,
-            stream=_Body(response, times["read"], None if total is None else started + total),
+            response.status, headers=response.raw_headers, stream=body, extensions={"body": body}
         )
 
     def _opened_session(self) -> aiohttp.ClientSession:
@@ -377,7 +373,7 @@ class _Body(httpx.AsyncByteStream):
         self._waiting_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
         content = self._response.content
         self._waiting_since = loop.time()

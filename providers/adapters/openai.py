@@ -1,9 +1,10 @@
 """OpenAI chat completions, from OpenAI and everybody who copies the protocol."""
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from ..base import (
     ChatRequest,
@@ -19,7 +20,6 @@ from ..errors import (
     BrokenStream,
     ProviderError,
     ProviderOverloaded,
-    ProviderRejected,
     ProviderUnavailable,
     WrongAddress,
 )
@@ -81,21 +81,14 @@ class OpenAIAdapter:
         self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
         self._quirks = quirks
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         body = build_body(request, self._quirks)
         url = f"{self._base_url}/chat/completions"
-        while True:
-            reader = ChatReader()
-            answer = read_answer(stream_events(self._client, url, headers=self._headers, body=body), reader)
-            try:
-                async with aclosing(answer):
-                    async for part in answer:
-                        yield part
-                return
-            except ProviderRejected as exc:
-                # Refused as a whole, so nothing has been passed on; ask again without what it named.
-                if reader.began or not drop_parameter(body, exc.parameter):
-                    raise
+        return read_answer(
+            lambda: stream_events(self._client, url, headers=self._headers, body=body),
+            ChatReader,
+            repair=lambda fault: drop_parameter(body, fault.parameter),
+        )
 
     async def list_models(self) -> list[ModelInfo]:
         answer = await get_json(self._client, f"{self._base_url}/models", headers=self._headers)
@@ -152,7 +145,7 @@ class ChatReader:
 
     def __init__(self) -> None:
         self.done = False
-        self.began = False
+        self._began = False
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._refused = False
@@ -163,11 +156,12 @@ class ChatReader:
         # Reasoning came in a field of its own: then a tag in the text is text,
         # and `reasoning_details` repeats what has been read.
         self._own_field = False
+        # Nothing is held back, and no tag can be about to begin.
+        self._text_only = False
 
-    def feed(self, data: bytes) -> list[StreamPart]:
-        if data == b"[DONE]":
-            self.done = True
-            return []
+    def feed(self, data: bytes) -> Sequence[StreamPart]:
+        if self._text_only and (piece := self._only_text(data)):
+            return (TextDelta(piece),)
         parts: list[StreamPart] = []
         for chunk in objects(data):
             if chunk is DONE:
@@ -175,8 +169,34 @@ class ChatReader:
             else:
                 self._chunk(chunk, parts)
         if parts:
-            self.began = True
+            self._began = True
         return parts
+
+    def _only_text(self, data: bytes) -> str | None:
+        """Return the text of a chunk that is a piece of text and nothing else.
+
+        That is nearly every chunk of an answer. All others go the thorough way.
+        """
+        try:
+            chunk = orjson.loads(data)
+            (choice,) = chunk["choices"]
+            delta = choice["delta"]
+            piece = delta["content"]
+            if (
+                piece.isascii()
+                and "\0" not in piece
+                and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
+                and not choice.get("finish_reason")
+                and not choice.get("index")
+                and not choice.get("usage")
+                and not chunk.get("usage")
+                and "error" not in chunk
+                and "x_groq" not in chunk
+            ):
+                return str(piece)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            pass
+        return None
 
     def _chunk(self, chunk: dict[str, Any], parts: list[StreamPart]) -> None:
         if error := chunk.get("error"):
@@ -200,7 +220,7 @@ class ChatReader:
         parts += self._tags.feed(self._text.end())
         parts += self._tags.end()
         if parts:
-            self.began = True
+            self._began = True
         if self._usage is not None:
             parts.append(self._usage)
         return parts
@@ -220,7 +240,7 @@ class ChatReader:
             raise broken
         if not self.done:
             raise BrokenStream("the stream ended without a finish reason or an end marker")
-        if not self.began:
+        if not self._began:
             raise BrokenStream("an end marker and no answer before it")
         return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
 
@@ -279,6 +299,7 @@ class ChatReader:
                 parts.append(TextDelta(text))
         else:
             parts += self._tags.feed(text)
+        self._text_only = self._tags.passed and not self._text.holds
 
     def _pieces(self, content: list[Any], parts: list[StreamPart]) -> None:
         for piece in content:

@@ -1,27 +1,30 @@
 """The one loop by which every adapter reads an answer."""
 
-from collections.abc import AsyncGenerator, Iterable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
-from ..base import Finished, StreamPart
-from ..errors import ProviderError
+from ..base import Finished, ReasoningDelta, StreamPart, TextDelta
+from ..errors import AnswerTooLarge, ProviderError
 from ..faults import unreadable
+from ..retries import pause_before_retry
 from ..sse import Event
 from ..text import load_json
+from ..transport import limits
+
+Events = AsyncGenerator[list[Event], None]
 
 
 class Reader(Protocol):
-    """One protocol's pure half: data in, parts out."""
+    """One protocol's pure half: the data of an answer in, its parts out."""
 
-    @property
-    def done(self) -> bool:
-        """Whether the provider's end marker was read, and nothing can follow."""
-        ...
+    # Whether the provider's end marker was read, and nothing can follow.
+    done: bool
 
-    def feed(self, data: bytes) -> Iterable[StreamPart]: ...
+    def feed(self, data: bytes) -> Sequence[StreamPart]: ...
 
-    def rest(self) -> Iterable[StreamPart]:
+    def rest(self) -> Sequence[StreamPart]:
         """Return what was held back, the usage last."""
         ...
 
@@ -30,24 +33,64 @@ class Reader(Protocol):
         ...
 
 
+def never(fault: ProviderError) -> bool:
+    return False
+
+
 async def read_answer(
-    events: AsyncGenerator[list[Event], None], reader: Reader
+    ask: Callable[[], Events],
+    new_reader: Callable[[], Reader],
+    *,
+    repair: Callable[[ProviderError], bool] = never,
 ) -> AsyncGenerator[StreamPart, None]:
-    broken = None
-    try:
-        async with aclosing(events):
-            async for batch in events:
-                for event in batch:
-                    for part in reader.feed(event.data):
-                        yield part
-                # The socket may stay open long after the end marker.
-                if reader.done:
-                    break
-    except ProviderError as exc:
-        broken = exc
-    for part in reader.rest():
-        yield part
-    yield reader.finished(broken)
+    """Ask, and yield the answer's parts, `Finished` last.
+
+    Asks again, a few times at most, as long as not a word has been passed on:
+    where the fault may pass by itself, or where `repair` could change the
+    question so that the provider will take it.
+    """
+    loop = asyncio.get_running_loop()
+    since = loop.time()
+    retries = 0
+    most = limits().answer_chars
+    while True:
+        reader = new_reader()
+        chars = 0
+        broken: ProviderError | None = None
+        try:
+            async with aclosing(ask()) as events:
+                async for batch in events:
+                    for event in batch:
+                        for part in reader.feed(event.data):
+                            yield part
+                            if isinstance(part, TextDelta | ReasoningDelta):
+                                chars += len(part.text)
+                    if chars > most:
+                        raise AnswerTooLarge(f"more than {most} characters")
+                    # The socket may stay open long after the end marker.
+                    if reader.done:
+                        break
+        except ProviderError as exc:
+            broken = exc
+        for part in reader.rest():
+            yield part
+            if isinstance(part, TextDelta | ReasoningDelta):
+                chars += len(part.text)
+        try:
+            finished = reader.finished(broken)
+        except ProviderError as fault:
+            if chars:
+                raise
+            if repair(fault):
+                continue
+            pause = pause_before_retry(fault, retries=retries, elapsed=loop.time() - since)
+            if pause is None:
+                raise
+            retries += 1
+            await asyncio.sleep(pause)
+        else:
+            yield finished
+            return
 
 
 # What `objects` gives for OpenAI's end marker, which is no JSON.

@@ -1,7 +1,7 @@
 """Read an answer to its end, and keep what came."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -54,14 +54,14 @@ async def collect(parts: AsyncGenerator[StreamPart, None]) -> Read:
     return got
 
 
-async def read(reader: Reader, pieces: Iterable[bytes], decode=decoding.events) -> Read:
+async def read(new_reader: Callable[[], Reader], pieces: Iterable[bytes], decode=decoding.events) -> Read:
     """Give a protocol's reader a body in these pieces, without a network."""
 
     async def body() -> AsyncGenerator[bytes, None]:
         for piece in pieces:
             yield piece
 
-    return await collect(read_answer(decode(body()), reader))
+    return await collect(read_answer(lambda: decode(body()), new_reader))
 
 
 async def over_http(adapter: Adapter, request: ChatRequest) -> Read:

@@ -82,7 +82,7 @@ def check(recording, got: Read, way: str = "") -> None:
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda r: r.id)
 async def test_a_recording_reads_the_same_in_every_framing_and_cut(recording):
     for way, pieces in deliveries(recording):
-        check(recording, await read(ChatReader(), pieces), way)
+        check(recording, await read(ChatReader, pieces), way)
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda r: r.id)
@@ -102,7 +102,7 @@ async def test_a_recording_reads_the_same_over_http(recording):
 async def test_openrouters_error_is_raised_after_the_usage_that_follows_it():
     recording = next(r for r in RECORDINGS if r.id == "openrouter/error-mid-stream")
 
-    got = await read(ChatReader(), [recording.body])
+    got = await read(ChatReader, [recording.body])
 
     assert isinstance(got.error, ProviderRejected)
     assert "Token limit reached" in got.error.detail
@@ -190,7 +190,7 @@ async def test_what_does_not_end_or_cannot_be_read_is_broken(body, text):
 )
 async def test_what_is_unknown_is_passed_over(noise):
     answer = chunks(delta("Hi"), delta(None, "stop"))
-    got = await read(ChatReader(), [noise, answer[0], noise, *answer[1:]])
+    got = await read(ChatReader, [noise, answer[0], noise, *answer[1:]])
 
     assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
 
@@ -209,7 +209,7 @@ async def test_what_is_unknown_is_passed_over(noise):
     ],
 )
 async def test_the_providers_word_for_its_end_is_translated(word, finish):
-    got = await read(ChatReader(), chunks(delta("Hi", word), delta(None, None)))
+    got = await read(ChatReader, chunks(delta("Hi", word), delta(None, None)))
 
     assert got.finish == finish
 
@@ -223,7 +223,7 @@ async def test_the_providers_word_for_its_end_is_translated(word, finish):
     ],
 )
 async def test_an_end_that_is_a_failure_is_no_end(word, error):
-    got = await read(ChatReader(), chunks(delta("Hi"), delta(None, word)))
+    got = await read(ChatReader, chunks(delta("Hi"), delta(None, word)))
 
     assert (got.text, type(got.error)) == ("Hi", error)
 
@@ -278,7 +278,7 @@ async def test_a_connection_lost_before_it_is_broken():
 async def test_what_cannot_be_stored_is_replaced_and_nothing_else_is_lost(escaped, text):
     payload = b'{"choices":[{"delta":{"content":"%b"},"finish_reason":"stop"}]}' % escaped.encode()
 
-    got = await read(ChatReader(), chunks(payload))
+    got = await read(ChatReader, chunks(payload))
 
     assert got.text == text
     assert got.text.encode()
@@ -288,14 +288,14 @@ async def test_a_character_cut_in_two_halves_is_put_together():
     halves = [b'{"choices":[{"delta":{"%b":"\\u%b"}}]}' % (key, code)
               for key in (b"reasoning", b"content") for code in (b"d83d", b"de00")]  # fmt: skip
 
-    got = await read(ChatReader(), chunks(*halves, delta("", "stop")))
+    got = await read(ChatReader, chunks(*halves, delta("", "stop")))
 
     assert (got.reasoning, got.text) == ("😀", "😀")
 
 
 async def test_bytes_that_are_no_utf8_lose_no_more_than_themselves():
     got = await read(
-        ChatReader(), chunks(b'{"choices":[{"delta":{"content":"a\xff\xe4b"}}]}', delta("", "stop"))
+        ChatReader, chunks(b'{"choices":[{"delta":{"content":"a\xff\xe4b"}}]}', delta("", "stop"))
     )
 
     assert got.text.startswith("a�") and got.text.endswith("b")
@@ -322,7 +322,7 @@ async def test_bytes_that_are_no_utf8_lose_no_more_than_themselves():
 async def test_reasoning_in_tags_is_told_from_the_text(pieces, reasoning, text):
     whole = "".join(pieces)
     for cut in (pieces, [whole], list(whole)):
-        got = await read(ChatReader(), chunks(*(delta(piece) for piece in cut), delta("", "stop")))
+        got = await read(ChatReader, chunks(*(delta(piece) for piece in cut), delta("", "stop")))
 
         assert (got.reasoning, got.text) == (reasoning, text), cut
 
@@ -347,13 +347,13 @@ async def test_reasoning_in_tags_is_told_from_the_text(pieces, reasoning, text):
 async def test_reasoning_is_found_wherever_it_is_put(fields, reasoning):
     payloads = [{"choices": [{"delta": field}]} for field in fields]
 
-    got = await read(ChatReader(), chunks(*payloads, delta([{"type": "text", "text": "Hi"}], "stop")))
+    got = await read(ChatReader, chunks(*payloads, delta([{"type": "text", "text": "Hi"}], "stop")))
 
     assert (got.reasoning, got.text) == (reasoning, "Hi")
 
 
 async def test_a_tag_is_text_where_reasoning_has_a_field_of_its_own():
-    got = await read(ChatReader(), chunks(delta("", reasoning="hm"), delta("<think> is a tag", "stop")))
+    got = await read(ChatReader, chunks(delta("", reasoning="hm"), delta("<think> is a tag", "stop")))
 
     assert (got.reasoning, got.text) == ("hm", "<think> is a tag")
 
@@ -385,7 +385,7 @@ def test_usage_counts_everything_once(usage, counts):
 async def test_usage_on_every_chunk_is_told_once_and_last():
     growing = [{**delta("a"), "usage": {"prompt_tokens": 1, "completion_tokens": n}} for n in (1, 2, 3)]
 
-    got = await read(ChatReader(), chunks(*growing, {**delta("", "stop"), "usage": None}))
+    got = await read(ChatReader, chunks(*growing, {**delta("", "stop"), "usage": None}))
 
     assert got.usages == [Usage(1, 3)]
 
@@ -465,7 +465,7 @@ async def test_a_filtered_answer_in_mid_stream_is_told_as_such():
         }
     }
 
-    got = await read(ChatReader(), chunks(delta("Hal"), error))
+    got = await read(ChatReader, chunks(delta("Hal"), error))
 
     assert (got.text, type(got.error)) == ("Hal", ContentBlocked)
 
