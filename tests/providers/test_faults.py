@@ -1,0 +1,246 @@
+"""Every recorded error body, and the shapes that no recording shows."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from providers.errors import (
+    ContentBlocked,
+    ContextTooLong,
+    InvalidCredentials,
+    ModelNotFound,
+    ProviderError,
+    ProviderOverloaded,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+    QuotaExceeded,
+    RateLimited,
+    WrongAddress,
+)
+from providers.faults import fault_in_stream, fault_of_response, redact, retry_after
+
+from .recordings import recordings
+
+CLASSES = {
+    "auth": InvalidCredentials,
+    "not_found": ModelNotFound,
+    "rate_limit": RateLimited,
+    "quota": QuotaExceeded,
+    "context_length": ContextTooLong,
+    "content_filter": ContentBlocked,
+    "overloaded": ProviderOverloaded,
+    "upstream": ProviderOverloaded,
+    "bad_request": ProviderRejected,
+}
+
+
+@pytest.mark.parametrize("recording", recordings("http-error"), ids=lambda r: r.id)
+def test_a_recorded_error_is_understood(recording):
+    status = recording.sidecar["http_status"]
+
+    fault = fault_of_response(status, recording.headers, recording.body)
+
+    assert type(fault) is CLASSES[recording.expected["error_class"]]
+    assert fault.status == status
+    if wait := recording.expected.get("retry_after"):
+        assert fault.retry_after == float(wait)
+    if message := recording.expected["error"]["message"]:
+        assert message[:20] in fault.detail
+    assert "<" not in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (
+            400,
+            {"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+            ContentBlocked,
+        ),
+        (400, {"error": {"code": "1261", "message": "Prompt 超长"}}, ContextTooLong),
+        (400, {"error": {"type": "exceed_context_size_error", "n_ctx": 8}}, ContextTooLong),
+        (
+            400,
+            {"error": {"type": "invalid_request_error", "message": "prompt is too long: 9 > 8"}},
+            ContextTooLong,
+        ),
+        (413, {}, ContextTooLong),
+        (400, {"error": {"code": "Arrearage", "message": "Access denied"}}, QuotaExceeded),
+        (429, {"error": {"type": "exceeded_current_quota_error", "message": "x"}}, QuotaExceeded),
+        (429, {"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}, QuotaExceeded),
+        (429, {"error": {"type": "engine_overloaded_error"}}, ProviderOverloaded),
+        (429, {"error": {"code": "1113", "message": "余额不足"}}, QuotaExceeded),
+        (429, {"error": {"code": "1302", "message": "并发过高"}}, RateLimited),
+        (
+            400,
+            {"error": {"type": "invalid_request_error", "message": "Your credit balance is too low"}},
+            QuotaExceeded,
+        ),
+        (403, {"error": {"message": "Your account has insufficient balance"}}, QuotaExceeded),
+        (403, "nope", InvalidCredentials),
+        (401, None, InvalidCredentials),
+        (
+            400,
+            [{"error": {"status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}}],
+            InvalidCredentials,
+        ),
+        (400, {"error": {"message": "API key not valid. Please pass a valid API key."}}, InvalidCredentials),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required", "type": "missing"}]}, ProviderRejected),
+        (400, {"object": "error", "message": "Invalid model: x", "type": "invalid_model"}, ModelNotFound),
+        (400, {"error": "model is required"}, ProviderRejected),
+        (404, {"error": "model 'x' not found"}, ModelNotFound),
+        (404, {"detail": "Not Found"}, WrongAddress),
+        (404, {"error": {"message": "Invalid URL (POST /v2/chat)"}}, WrongAddress),
+        (404, "<html>", WrongAddress),
+        (404, "404 page not found", WrongAddress),
+        (405, {"detail": "Method Not Allowed"}, WrongAddress),
+        (302, "", WrongAddress),
+        (408, {}, ProviderTimeout),
+        (498, {}, ProviderOverloaded),
+        (500, {"error": {"type": "api_error", "message": "Internal server error"}}, ProviderUnavailable),
+        (500, {"error": {"message": "context length exceeded: too long"}}, ContextTooLong),
+        (502, "<html>Bad gateway", ProviderUnavailable),
+        (
+            503,
+            {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
+            ProviderOverloaded,
+        ),
+        (504, None, ProviderTimeout),
+        (524, None, ProviderTimeout),
+        (
+            529,
+            {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+            ProviderOverloaded,
+        ),
+        (
+            418,
+            {"error": {"message": {"deep": 1}, "code": {}, "type": 7.5, "details": "x", "metadata": []}},
+            ProviderRejected,
+        ),
+        (418, {"error": [1, None, {"msg": "x"}]}, ProviderRejected),
+        (418, [], ProviderRejected),
+        (418, 7, ProviderRejected),
+    ],
+)
+def test_an_error_body_of_any_shape_is_understood(status, body, kind):
+    raw = body.encode() if isinstance(body, str) else b"" if body is None else json.dumps(body).encode()
+
+    fault = fault_of_response(status, {}, raw)
+
+    assert type(fault) is kind
+    assert fault.status == status
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind"),
+    [
+        ({"error": {"type": "overloaded_error", "message": "Overloaded"}}, ProviderOverloaded),
+        ({"error": {"code": 429, "message": "slow down"}}, RateLimited),
+        (
+            {"error": {"code": 400, "message": "the request exceeds the available context size"}},
+            ContextTooLong,
+        ),
+        ({"error": {"code": "502", "message": "Upstream"}}, ProviderUnavailable),
+        ({"error": {"message": "Tool", "code": "tool_use_failed", "status_code": 400}}, ProviderRejected),
+        ({"error": "over_capacity"}, ProviderError),
+        (
+            {"error": {"code": 499, "message": "The operation was cancelled.", "status": "CANCELLED"}},
+            ProviderRejected,
+        ),
+        ({"error": True}, ProviderError),
+    ],
+)
+def test_an_error_in_a_stream_is_understood(payload, kind):
+    assert type(fault_in_stream(payload)) is kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "payload", "seconds"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, "", None, 1.5),
+        ({"retry-after-ms": "0", "retry-after": "1"}, "", None, 1),
+        ({"retry-after": "12"}, "", None, 12),
+        ({"retry-after": "0.5"}, "", None, 0.5),
+        ({"retry-after": "999999999"}, "", None, 3600),
+        ({"retry-after": "-5"}, "", None, None),
+        ({"retry-after": "soon"}, "", None, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, "", None, 0),
+        ({}, "Please try again in 5.289s. Visit", None, 5.289),
+        ({}, "Please try again in 1m2.5s.", None, 62.5),
+        ({}, "try again in 20ms", None, 0.02),
+        ({}, "Please retry in 48.5s", None, 48.5),
+        ({}, "try again in a moment", None, None),
+        ({}, "", {"error": {"details": [{"@type": "x"}, {"retryDelay": "48s"}]}}, 48),
+        ({}, "", {"error": {"details": [{"retryDelay": "soon"}]}}, None),
+        ({}, "", None, None),
+    ],
+)
+def test_the_wait_is_read_wherever_it_is_given(headers, message, payload, seconds):
+    assert retry_after(headers, message, payload) == seconds
+
+
+def test_the_wait_may_be_a_date():
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+
+    assert 25 < (retry_after({"retry-after": date}) or 0) <= 30
+
+
+def test_a_provider_that_says_not_to_try_again_is_believed():
+    body = b'{"error":{"type":"rate_limit_error"}}'
+
+    assert fault_of_response(429, {}, body).retryable
+    assert not fault_of_response(429, {"x-should-retry": "false"}, body).retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "parameter"),
+    [
+        (
+            {
+                "message": "Unsupported parameter: 'max_tokens'",
+                "code": "unsupported_parameter",
+                "param": "max_tokens",
+            },
+            "max_tokens",
+        ),
+        (
+            {"message": "Unsupported value: 'temperature' does not support 0.7", "code": "unsupported_value"},
+            "temperature",
+        ),
+        ({"message": "invalid temperature: only 1 is allowed for this model"}, "temperature"),
+        ({"message": "'temperature' must be between 0 and 2", "param": "temperature"}, ""),
+        ({"message": "Unsupported parameter: 'messages'", "param": "messages"}, ""),
+    ],
+)
+def test_a_parameter_that_is_not_taken_is_named(body, parameter):
+    assert fault_of_response(400, {}, json.dumps({"error": body}).encode()).parameter == parameter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Incorrect API key provided: my-key-0123456. You can",
+        "Incorrect API key provided: sk-pro****3456.",
+        "Bearer abcdefgh12345678 is wrong",
+        "key sk-ant-api03-abcdefgh12345678",
+        "AIzaSyA-1234567890abcdefg is not valid",
+        "the key hunter2hunter2 is wrong",
+    ],
+)
+def test_nothing_that_looks_like_a_key_is_kept(text):
+    left = redact(text, secrets=["hunter2hunter2"])
+
+    for secret in ("0123456", "3456", "12345678", "1234567890", "hunter2"):
+        assert secret not in left
+
+
+def test_what_a_provider_said_is_kept_to_one_short_line():
+    assert redact("a\r\n2026-01-01 ERROR forged\x1b[31m\u2028line" + "x" * 5000).startswith(
+        "a 2026-01-01 ERROR forged"
+    )
+    assert len(redact("x " * 5000)) <= 500
+    assert "\n" not in redact("a\nb\x85c\u2028d") and redact("a\x00b\ud800").isprintable()
+    assert "too long: 250074" in redact("too long: 250074 tokens")
