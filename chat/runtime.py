@@ -16,7 +16,6 @@ from chat import checkpoints, faults, leases, services
 from chat.answers import Outcome, RunningAnswer, running
 from chatproject.db import in_db
 from providers import transport
-from providers.base import ChatRequest
 from providers.registry import adapter_for
 
 logger = logging.getLogger(__name__)
@@ -44,7 +43,9 @@ def begin(turn: services.Turn) -> RunningAnswer:
         end = services.ended(answer, outcome, turn.request)
         return await persist(lambda: services.close_turn(end))
 
-    answer.begin(adapter_for(turn.access), turn.request, save=save, seconds=settings.PROVIDER_TOTAL_TIMEOUT)
+    answer.begin(
+        lambda: adapter_for(turn.access), turn.request, save=save, seconds=settings.PROVIDER_TOTAL_TIMEOUT
+    )
     return answer
 
 

@@ -24,7 +24,6 @@ from chat.answers import Opening, Outcome, RunningAnswer
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-
 from providers.base import ChatMessage, ChatRequest, Usage
 from providers.estimates import estimate_usage
 from providers.registry import ProviderAccess
@@ -85,7 +84,7 @@ def fingerprint(action: str, body: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([action, body], sort_keys=True).encode()).hexdigest()
 
 
-# --- opening a turn ------------------------------------------------------------------------------------
+# --- opening a turn -------------------------------------------------------------------------------
 
 
 def open_turn(
@@ -180,8 +179,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
             raise refusals.NotContinuable
-        provider, model = answer.provider or session.provider, answer.model or session.model
-        access = resolve(asked.user, provider)
+        access = resolve(asked.user, answer.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, answer.id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT, before=answer.id)
@@ -352,7 +350,7 @@ def title_of(message: str) -> str:
     return title if title.strip() else NEW_CHAT
 
 
-# --- deleting ------------------------------------------------------------------------------------------
+# --- deleting -------------------------------------------------------------------------------------
 
 
 @transaction.atomic
@@ -393,7 +391,7 @@ def siblings_of(messages: list[Message]) -> dict[UUID | None, list[UUID]]:
     return siblings
 
 
-# --- closing a turn ------------------------------------------------------------------------------------
+# --- closing a turn -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,12 @@ from chatproject.env import env_bool, env_float, env_int, env_list, env_secret, 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 
-# --- Secrets ---------------------------------------------------------------------------------------
+# --- Secrets --------------------------------------------------------------------------------------
 
 SECRET_KEY = env_secret("SECRET_KEY")
 if not SECRET_KEY:
     raise ImproperlyConfigured(
-        "SECRET_KEY is not set. Set it (or SECRET_KEY_FILE) to a long random text; `make run` makes one itself."
+        "SECRET_KEY is not set. Set it, or SECRET_KEY_FILE, to a long random text; `make run` makes one."
     )
 if len(SECRET_KEY) < 32:
     raise ImproperlyConfigured("SECRET_KEY is too short: use at least 32 random characters.")
@@ -39,7 +39,7 @@ FIELD_ENCRYPTION_KEYS = [key for key in re.split(r"[,\s]+", env_secret("FIELD_EN
     _derived("field-encryption")
 ]
 
-# --- Where it is served ------------------------------------------------------------------------------
+# --- Where it is served ---------------------------------------------------------------------------
 
 DEBUG = env_bool("DEBUG", False)
 HTTPS = env_bool("HTTPS", False)  # served behind TLS: secure cookies and HSTS
@@ -61,7 +61,7 @@ ROOT_URLCONF = "chatproject.urls"
 ASGI_APPLICATION = "chatproject.asgi.application"
 APPEND_SLASH = False
 
-# --- Apps and the request's way in -------------------------------------------------------------------
+# --- Apps and the request's way in ----------------------------------------------------------------
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -112,7 +112,7 @@ TEMPLATES = [
     },
 ]
 
-# --- Database ------------------------------------------------------------------------------------------
+# --- Database -------------------------------------------------------------------------------------
 
 DATABASE_URL = env_str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'chat.sqlite3'}")
 DATABASE = dj_database_url.parse(DATABASE_URL)
@@ -135,7 +135,7 @@ else:
 DATABASES = {"default": DATABASE}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Cache and limits ------------------------------------------------------------------------------------
+# --- Cache and limits -----------------------------------------------------------------------------
 
 REDIS_URL = env_secret("REDIS_URL")
 if REDIS_URL:
@@ -151,7 +151,7 @@ RATELIMIT_USE_CACHE = "limits"
 # W001: our counter cache is unknown to django-ratelimit; tests show that it counts exactly.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
-# --- People ------------------------------------------------------------------------------------------------
+# --- People ---------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -203,7 +203,7 @@ CONTENT_SECURITY_POLICY = {
     },
 }
 
-# --- API ---------------------------------------------------------------------------------------------------
+# --- API ------------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -230,7 +230,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
 }
 
-# --- Languages and time --------------------------------------------------------------------------------------
+# --- Languages and time ---------------------------------------------------------------------------
 
 LANGUAGES = [("zh-hans", _("简体中文")), ("en", _("English"))]
 LANGUAGE_CODE = env_str("LANGUAGE_CODE", "zh-hans").lower()
@@ -241,7 +241,7 @@ USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- Static files ----------------------------------------------------------------------------------------------
+# --- Static files ---------------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
@@ -250,7 +250,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "chatproject.static.StaticStorage"},
 }
 
-# --- Chat ------------------------------------------------------------------------------------------------------
+# --- Chat -----------------------------------------------------------------------------------------
 
 CHAT_RATE_LIMIT = env_str("CHAT_RATE_LIMIT", "20/m")  # per user; everything that starts an answer
 for _name, _rate in (
@@ -295,7 +295,7 @@ SHARED_PROVIDER_KEYS = {
     if (key := env_secret(name))
 }
 
-# --- Operations --------------------------------------------------------------------------------------------------
+# --- Operations -----------------------------------------------------------------------------------
 
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
