@@ -94,7 +94,10 @@ def test_what_is_left_out_stays(alice: User) -> None:
 def test_what_was_given_can_be_sent_back(alice: User) -> None:
     given = alice.configure("openai", apiKey=KEY)
 
-    assert alice.configure("openai", **given) | {"updatedAt": given["updatedAt"]} == given
+    returned = alice.put(CONFIG, json=given)
+
+    assert returned.status_code == 200
+    assert returned.json() | {"updatedAt": given["updatedAt"]} == given
 
 
 def test_an_empty_key_takes_the_stored_one_away(alice: User) -> None:
