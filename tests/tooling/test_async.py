@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatproject.db import in_db
 
 User = get_user_model()
-seen = []
+seen: list[int] = []
 
 
 @given(st.integers())
