@@ -1,7 +1,5 @@
 """Users in the admin. Tokens stay out of it: nobody has to see them."""
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.utils.translation import gettext_lazy as _
@@ -18,13 +16,13 @@ class UserAdmin(DjangoUserAdmin):
     list_display = ["username", "email", "is_active", "is_staff", "language", "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser", "language", "date_joined"]
     ordering = ["-date_joined"]
-    fieldsets: Any = [
-        (None, {"fields": ["username", "password"]}),
-        (_("Personal info"), {"fields": ["email", "first_name", "last_name", "language"]}),
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        (_("Personal info"), {"fields": ("email", "first_name", "last_name", "language")}),
         (
             _("Permissions"),
-            {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]},
+            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
         ),
-        (_("Important dates"), {"fields": ["last_login", "date_joined"]}),
-    ]
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
+    )
     readonly_fields = ["last_login", "date_joined"]

@@ -1,6 +1,6 @@
 """The forms of the sign-in pages. They count their tries like the API does."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm, PasswordChangeForm
@@ -29,8 +29,9 @@ class LoginForm(AuthenticationForm):
         self.fields["password"].max_length = MAX_PASSWORD_CHARS  # type: ignore[attr-defined]  # a CharField
 
     def clean(self) -> dict[str, Any]:
+        request = cast(HttpRequest, self.request)  # the page gives it
         try:
-            limits.count_sign_in(self.request, self.cleaned_data.get("username") or "")
+            limits.count_sign_in(request, self.cleaned_data.get("username") or "")
         except Throttled as exc:
             raise _limited(exc) from exc
         return super().clean()

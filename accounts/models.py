@@ -42,8 +42,9 @@ class User(AbstractUser):
     objects = AccountManager()  # type: ignore[misc]
 
     class Meta(AbstractUser.Meta):
-        verbose_name = _("user")
-        verbose_name_plural = _("users")
+        # The same words as the parent's, which the stubs take for plain strings.
+        verbose_name = _("user")  # type: ignore[assignment]
+        verbose_name_plural = _("users")  # type: ignore[assignment]
 
     def validate_unique(self, exclude: Any = None) -> None:
         exclude = set(exclude or ())

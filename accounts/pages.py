@@ -32,8 +32,10 @@ class Throttling:
 class Onward(views.RedirectURLMixin):
     """Goes on to `?next=` where that is a page of this site, other than this very one."""
 
-    def get_redirect_url(self) -> str:
-        url: str = super().get_redirect_url()
+    request: HttpRequest
+
+    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
+        url = super().get_redirect_url()
         return "" if url.partition("?")[0] == self.request.path else url
 
 

@@ -38,7 +38,7 @@ class AccessToken(BoundToken, tokens.AccessToken):
     pass
 
 
-class RefreshToken(BoundToken, tokens.RefreshToken):
+class RefreshToken(BoundToken, tokens.RefreshToken):  # type: ignore[misc]  # our `for_user`, not theirs
     access_token_class = AccessToken
 
     def verify(self, *args: Any, **kwargs: Any) -> None:

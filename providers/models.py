@@ -9,7 +9,7 @@ from providers import crypto
 
 
 class ProviderConfigQuerySet(models.QuerySet["ProviderConfig"]):
-    def own_or_shared(self, user_id: int) -> "ProviderConfigQuerySet":
+    def own_or_shared(self, user_id: int | None) -> "ProviderConfigQuerySet":
         return self.filter(Q(user=user_id) | Q(user=None))
 
 

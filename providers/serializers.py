@@ -10,7 +10,7 @@ from rest_framework import serializers
 from providers.base import ModelInfo
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS
-from providers.resolve import Choice, base_url_of
+from providers.resolve import base_url_of
 from providers.services import Changes, checked_key, checked_url
 
 # What we give and nobody can set. A client may send back what it was given.
@@ -66,7 +66,7 @@ class ConfigViewSerializer(serializers.Serializer[ProviderConfig]):
         return base_url_of(PROVIDERS[row.provider], row)
 
 
-class ProviderSerializer(serializers.Serializer[Choice]):
+class ProviderSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="spec.id")
     name = serializers.CharField(source="spec.name")
     configured = serializers.BooleanField()

@@ -242,7 +242,7 @@ def _stored(owner: Any, spec: ProviderSpec) -> ProviderConfig | None:
     return ProviderConfig.objects.filter(user=owner, provider=spec.id).first()
 
 
-def _cache_key(user_id: int, access: ProviderAccess) -> str:
+def _cache_key(user_id: int | None, access: ProviderAccess) -> str:
     # The key is only there to tell one list from another, and cannot be read out of this.
     parts = (str(user_id), access.spec.id, access.base_url, access.api_key)
     return f"models:{crypto.fingerprint(chr(0).join(parts))}"

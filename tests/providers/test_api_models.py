@@ -57,11 +57,14 @@ class Keyless(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere() -> Iterator[tuple[str, list[str]]]:
     """Another server, and the keys that it was sent."""
-    handler = type("Handler", (Keyless,), {"seen": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+
+    class Handler(Keyless):
+        seen: list[str] = []
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/v1", handler.seen
+        yield f"http://127.0.0.1:{server.server_port}/v1", Handler.seen
         server.shutdown()
         thread.join()
 

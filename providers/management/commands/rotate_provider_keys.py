@@ -18,6 +18,6 @@ class Command(BaseCommand):
             for row in outcome.unreadable:
                 self.stderr.write(f"unreadable, left as it is: {row}")
             raise CommandError(
-                f"{len(outcome.unreadable)} could not be read with any of FIELD_ENCRYPTION_KEYS. Keep the old "
-                "keys, or have these API keys entered again."
+                f"{len(outcome.unreadable)} could not be read with any of FIELD_ENCRYPTION_KEYS. Keep the "
+                "old keys, or have these API keys entered again."
             )
