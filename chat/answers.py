@@ -199,17 +199,20 @@ class RunningAnswer:
             logger.warning("answer %s took longer than %s seconds", self.id, seconds)
             return Outcome("failed", error_code=ProviderTimeout.code)
         except asyncio.CancelledError:
-            if self._ending is None:
-                # Not by `stop`: the process itself is ending.
-                self._ending = Outcome("interrupted", error_code=faults.INTERRUPTED)
-            elif self._task is not None:
-                self._task.uncancel()
-            return self._ending
+            return self._cancelled()
         except Exception:
             logger.exception("answer %s failed", self.id)
             return Outcome("failed", error_code=faults.SERVER_ERROR)
         finally:
             self._pulling = False
+
+    def _cancelled(self) -> Outcome:
+        if self._ending is None:
+            # Not by `stop`: the process itself is ending.
+            return Outcome("interrupted", error_code=faults.INTERRUPTED)
+        if self._task is not None:
+            self._task.uncancel()
+        return self._ending
 
     # --- following
 

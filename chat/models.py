@@ -46,7 +46,7 @@ class Mode(models.Model):
 
 class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
     def for_user(self, user: Any) -> Self:
-        return self.filter(user=user)
+        return self.filter(user_id=user.pk)
 
     def matching(self, text: str) -> Self:
         """Keep the sessions whose title or any message holds `text`, whatever the case."""
@@ -68,7 +68,7 @@ class ChatSession(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 
-    objects = ChatSessionQuerySet.as_manager()
+    objects = models.Manager.from_queryset(ChatSessionQuerySet)()
 
     class Meta:
         ordering = ["-updated_at", "-id"]
@@ -85,7 +85,7 @@ class ChatSession(models.Model):
 
 class MessageQuerySet(models.QuerySet["Message"]):
     def for_user(self, user: Any) -> Self:
-        return self.filter(session__user=user)
+        return self.filter(session__user_id=user.pk)
 
     def chosen(self) -> Self:
         """Keep the chosen branch; a child is always newer than its parent, so ids order it."""
@@ -134,7 +134,7 @@ class Message(models.Model):
     worker_id = models.UUIDField(null=True, blank=True, editable=False)
     stop_requested = models.BooleanField(default=False, editable=False)
 
-    objects = MessageQuerySet.as_manager()
+    objects = models.Manager.from_queryset(MessageQuerySet)()
 
     class Meta:
         ordering = ["id"]

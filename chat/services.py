@@ -79,7 +79,7 @@ class Replay:
     start: Position
 
 
-def fingerprint(action: str, body: dict[str, Any]) -> str:
+def fingerprint(action: str, body: Any) -> str:
     """Return what tells whether two requests ask for the same, whatever the order of their keys."""
     return hashlib.sha256(json.dumps([action, body], sort_keys=True).encode()).hexdigest()
 

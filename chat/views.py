@@ -14,11 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from chat import branches, refusals, runtime, services, streams
+from chat import branches, openapi, refusals, runtime, services, streams
 from chat.answers import running
 from chat.checkpoints import STOPPED
 from chat.events import START, EventId, parse_id
-from chat.models import ChatSession, Message, Mode
+from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
 from chat.paging import flag, page
 from chat.responses import EventStreamResponse
 from chat.serializers import (
@@ -54,7 +54,7 @@ def message_id_of(text: str | None) -> UUID:
         raise refusals.MessageNotFound from None
 
 
-# --- what starts an answer -------------------------------------------------------------------------------
+# --- what starts an answer ------------------------------------------------------------------------
 
 
 class AnswerView(AsyncAPIView):
@@ -123,6 +123,7 @@ def limit_answers(request: Request) -> None:
         raise Throttled(retry_after=max(usage["time_left"], 1))
 
 
+@openapi.stream
 class StreamView(AnswerView):
     """Answer a message as server-sent events, in a new conversation or in one of the user's own."""
 
@@ -139,6 +140,7 @@ class StreamView(AnswerView):
         )
 
 
+@openapi.regenerate
 class RegenerateView(AnswerView):
     """Answer the same user message again; the earlier answer is kept beside the new one."""
 
@@ -154,6 +156,7 @@ class RegenerateView(AnswerView):
         )
 
 
+@openapi.edit
 class EditView(AnswerView):
     """Begin a new branch with another wording of a user message."""
 
@@ -164,6 +167,7 @@ class EditView(AnswerView):
         )
 
 
+@openapi.go_on
 class ContinueView(AnswerView):
     """Go on where a cut answer ended; the same message grows."""
 
@@ -177,6 +181,7 @@ def _valid(serializer_class: type[Any], request: Request) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
+@openapi.resume
 class ResumeView(AnswerView):
     """Follow the running answer of a conversation, from `Last-Event-ID` or from its start."""
 
@@ -199,6 +204,7 @@ def _followed(session: ChatSession, last: EventId | None) -> Message | None:
     return message or answers.running().first()
 
 
+@openapi.stop
 class StopView(AsyncAPIView):
     """End the running answer of a conversation, and keep what had arrived."""
 
@@ -230,7 +236,7 @@ def stop_here(message_id: UUID | None) -> None:
         answer.stop(STOPPED)
 
 
-# --- conversations -----------------------------------------------------------------------------------------
+# --- conversations --------------------------------------------------------------------------------
 
 
 def own_session(request: Request, session_id: str) -> ChatSession:
@@ -240,15 +246,17 @@ def own_session(request: Request, session_id: str) -> ChatSession:
     return session
 
 
-class ChatSessionViewSet(AsyncAPIView, GenericViewSet):  # type: ignore[type-arg]
+@openapi.sessions
+class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ignore[misc]  # as_view
     """The caller's own conversations."""
 
     serializer_class = SessionSerializer
     lookup_url_kwarg = "session_id"
 
-    def get_queryset(self) -> QuerySet[ChatSession]:
+    def get_queryset(self) -> ChatSessionQuerySet:
         answering = Message.objects.running().filter(session=OuterRef("pk"))
-        return ChatSession.objects.for_user(self.request.user).annotate(is_answering=Exists(answering))
+        sessions: ChatSessionQuerySet = ChatSession.objects.for_user(self.request.user)
+        return sessions.annotate(is_answering=Exists(answering))
 
     def list(self, request: Request) -> Response:
         sessions = self.get_queryset().order_by("-updated_at", "-id")
@@ -268,7 +276,7 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet):  # type: ignore[type-arg
         resolve(request.user, data["provider"])
         services.get_mode(data["mode"])
         session = ChatSession.objects.create(
-            user=request.user,
+            user=request.user,  # type: ignore[misc]  # IsAuthenticated let them in
             title=data["title"] or services.NEW_CHAT,
             provider=data["provider"],
             model=data["model"],
@@ -318,6 +326,7 @@ def _sessions_after(sessions: QuerySet[ChatSession], values: list[str]) -> Query
     )
 
 
+@openapi.title
 class TitleView(AsyncAPIView):
     """Rename a conversation."""
 
@@ -328,6 +337,7 @@ class TitleView(AsyncAPIView):
         return Response({"success": True})
 
 
+@openapi.branch
 class BranchView(AsyncAPIView):
     """Choose the branch that holds a message."""
 
@@ -341,9 +351,10 @@ class BranchView(AsyncAPIView):
         return Response({"success": True})
 
 
-# --- messages ------------------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
+@openapi.messages
 class SessionMessagesView(AsyncAPIView):
     """The chosen branch of a conversation, oldest first; `?branches=all` lists every branch."""
 
@@ -365,6 +376,7 @@ class SessionMessagesView(AsyncAPIView):
         return Response({"messages": serializer.data, "next": after})
 
 
+@openapi.message
 class MessageView(AsyncAPIView):
     """One message; deleting it deletes what hangs below it."""
 
@@ -381,6 +393,7 @@ class MessageView(AsyncAPIView):
         return Continuation(self, respond, begin=lambda: stop_here(stopped))
 
 
+@openapi.modes
 class ModesView(AsyncAPIView):
     """The ways of answering that can be chosen."""
 

@@ -38,13 +38,11 @@ class AsyncAPIView(APIView):
     """A DRF view whose handlers run off the event loop, rendering included.
 
     The handlers themselves are ordinary synchronous ones. One that has more to
-    do than the database, such as a stream to follow, returns a coroutine
-    function: it is awaited on the event loop, with no connection held, and what
-    it returns is the response.
+    do than the database, such as a stream to follow, returns a `Continuation`.
     """
 
     @classmethod
-    def as_view(cls, *args: Any, **initkwargs: Any) -> Callable[..., Awaitable[HttpResponseBase]]:
+    def as_view(cls, *args: Any, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override]
         view = super().as_view(*args, **initkwargs)
 
         async def on_loop(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -46,7 +46,7 @@ class DjangoOnLanes(ASGIHandler):
     own for its whole life: one for every open stream.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async with ThreadSensitiveContext(executor=quietest_lane()):
             await self.handle(scope, receive, send)
 

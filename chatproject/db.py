@@ -10,7 +10,6 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import close_old_connections
@@ -35,17 +34,16 @@ async def in_db(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R
     loop = asyncio.get_running_loop()
     # The context does not bring the language along: Django ties it to the thread as well.
     language = translation.get_language()
-    unit = partial(_unit, language, partial(work, *args, **kwargs))
-    return await loop.run_in_executor(_units, context.run, unit)
 
-
-def _unit(language: str, work: Callable[[], R]) -> R:
-    close_old_connections()
-    try:
-        with translation.override(language):
-            return work()
-    finally:
+    def unit() -> R:
         close_old_connections()
+        try:
+            with translation.override(language):
+                return work(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return await loop.run_in_executor(_units, context.run, unit)
 
 
 class Lane(ThreadPoolExecutor):

@@ -25,7 +25,7 @@ class ApiError(exceptions.APIException):
     text: Text = _("The request could not be understood.")
 
     def __init__(self, *, retry_after: float | None = None) -> None:
-        super().__init__(self.text, self.code)
+        super().__init__(str(self.code), self.code)
         self.wait = retry_after
 
 
@@ -96,9 +96,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return _response(400, body("invalid", first, fields))
     if isinstance(exc, exceptions.APIException):
         codes = exc.get_codes()
-        code, text = DRF_TEXTS.get(exc.default_code, (str(codes), exc.detail))
+        code, text = DRF_TEXTS.get(exc.default_code, (str(codes), str(exc.detail)))
         if isinstance(codes, str) and codes != exc.default_code:
-            code, text = codes, exc.detail
+            code, text = codes, str(exc.detail)
         challenge = getattr(exc, "auth_header", None)
         return _response(
             exc.status_code, body(code, text), wait=getattr(exc, "wait", None), challenge=challenge

@@ -19,7 +19,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return super().format(record).replace("\n", " | ")
 
-    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802 (the base class's name)
+    def formatException(self, ei: ExcInfo) -> str:
         kind, _, trace = ei
         frames = traceback.extract_tb(trace)[-12:]
         places = " < ".join(
@@ -28,5 +28,5 @@ class LineFormatter(logging.Formatter):
         )
         return f"{kind.__name__ if kind else 'unknown'} at {places}"
 
-    def formatStack(self, stack_info: str) -> str:  # noqa: N802 (the base class's name)
+    def formatStack(self, stack_info: str) -> str:
         return ""

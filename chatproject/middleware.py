@@ -14,7 +14,7 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
@@ -112,15 +112,16 @@ class PageSessionMiddleware(PagesOnly, SessionMiddleware):
 
 
 class PageCsrfMiddleware(PagesOnly, CsrfViewMiddleware):
-    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
+    def process_view(
+        self, request: HttpRequest, callback: Any, callback_args: Any, callback_kwargs: Any
+    ) -> HttpResponseForbidden | None:
         if is_api(request.path_info):
             return None
-        return super().process_view(request, *args)
+        return super().process_view(request, callback, callback_args, callback_kwargs)
 
 
 class PageAuthenticationMiddleware(PagesOnly, AuthenticationMiddleware):
-    def process_view(self, request: HttpRequest, *args: Any) -> HttpResponse | None:
-        return None
+    pass
 
 
 class PageLocaleMiddleware(PagesOnly, LocaleMiddleware):

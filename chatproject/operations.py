@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
+from rest_framework.views import APIView
 
 from chatproject.db import in_db
 from chatproject.errors import error_response
@@ -67,9 +67,8 @@ def _may_see_metrics(request: HttpRequest) -> bool:
     if settings.METRICS_TOKEN and scheme == "Bearer":
         if secrets.compare_digest(token.encode(), settings.METRICS_TOKEN.encode()):
             return True
-    authenticators = [authenticator() for authenticator in api_settings.DEFAULT_AUTHENTICATION_CLASSES]
     try:
-        user = Request(request, authenticators=authenticators).user
+        user = Request(request, authenticators=APIView().get_authenticators()).user
     except APIException:
         return False
     return bool(user.is_active and user.is_staff)
