@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat import faults
@@ -174,9 +175,10 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "siblings",
         ]
 
-    def get_finishReason(self, message: Message) -> str | None:  # noqa: N802 (the name on the wire)
+    def get_finishReason(self, message: Message) -> str | None:
         return message.finish_reason or None
 
+    @extend_schema_field(MessageErrorSerializer(allow_null=True))
     def get_error(self, message: Message) -> dict[str, Any] | None:
         if not message.error_code:
             return None

@@ -221,12 +221,25 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "AI chat",
     "DESCRIPTION": "Streaming chat with the language models of many providers.",
     "VERSION": "1",
-    "OAS_VERSION": "3.1.1",
+    "OAS_VERSION": "3.2.0",  # the first that can describe the events of a stream
+    "TAGS": [
+        {"name": "Accounts", "description": "Signing in, and who one is."},
+        {"name": "Providers", "description": "Whom one talks to, and with whose key."},
+        {"name": "Answers", "description": "Asking, and following what is answered."},
+        {"name": "Conversations"},
+        {"name": "Messages"},
+        {"name": "Operations", "description": "For those who run this server."},
+    ],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "chatproject.schema.complete",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "CAMELIZE_NAMES": True,
     "SCHEMA_PATH_PREFIX": "/api",
 }
 
