@@ -1,13 +1,17 @@
 """Whom we can talk to. Adding a provider that speaks a protocol we know is an entry here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .adapters import openai
+from .adapters.anthropic import AnthropicAdapter
+from .adapters.azure import AzureAdapter
 from .adapters.demo import MODELS as DEMO_MODELS
 from .adapters.demo import DemoAdapter
+from .adapters.gemini import GeminiAdapter
+from .adapters.ollama import OllamaAdapter
 from .adapters.openai import OpenAIAdapter
+from .adapters.responses import ResponsesAdapter
 from .base import Adapter
 
 if TYPE_CHECKING:
@@ -50,6 +54,31 @@ _SPECS = (
         default_model="gpt-5-mini",
         models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
         quirks=frozenset({openai.MAX_COMPLETION_TOKENS, openai.FIXED_TEMPERATURE, openai.SEVERAL_KINDS}),
+    ),
+    ProviderSpec(
+        id="openai-responses",
+        name="OpenAI (responses)",
+        protocol="responses",
+        base_url="https://api.openai.com/v1",
+        default_model="gpt-5-mini",
+        models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
+        quirks=frozenset({openai.FIXED_TEMPERATURE, openai.SEVERAL_KINDS}),
+    ),
+    ProviderSpec(
+        id="anthropic",
+        name="Anthropic",
+        protocol="anthropic",
+        base_url="https://api.anthropic.com",
+        default_model="claude-sonnet-4-5",
+        models=("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"),
+    ),
+    ProviderSpec(
+        id="gemini",
+        name="Google Gemini",
+        protocol="gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        default_model="gemini-2.5-flash",
+        models=("gemini-2.5-flash", "gemini-2.5-pro"),
     ),
     ProviderSpec(
         id="deepseek",
@@ -118,6 +147,19 @@ _SPECS = (
         default_model="openrouter/auto",
         models=("openrouter/auto", "deepseek/deepseek-v4-flash", "openai/gpt-oss-120b"),
     ),
+    ProviderSpec(
+        id="azure",
+        name="Azure OpenAI",
+        protocol="azure",
+        quirks=frozenset({openai.MAX_COMPLETION_TOKENS, openai.FIXED_TEMPERATURE}),
+    ),
+    ProviderSpec(
+        id="ollama",
+        name="Ollama",
+        protocol="ollama",
+        base_url="http://localhost:11434",
+        requires_key=False,
+    ),
     ProviderSpec(id="custom", name="OpenAI-compatible server", protocol="openai", requires_key=False),
     ProviderSpec(
         id="demo",
@@ -131,17 +173,15 @@ _SPECS = (
 PROVIDERS: dict[str, ProviderSpec] = {spec.id: spec for spec in _SPECS}
 
 
-def _openai(access: ProviderAccess, client: "httpx.AsyncClient | None") -> Adapter:
-    return OpenAIAdapter(client, base_url=access.base_url, api_key=access.api_key, quirks=access.spec.quirks)
-
-
-def _demo(access: ProviderAccess, client: "httpx.AsyncClient | None") -> Adapter:
-    return DemoAdapter()
-
-
-_ADAPTERS: dict[str, Callable[[ProviderAccess, "httpx.AsyncClient | None"], Adapter]] = {
-    "openai": _openai,
-    "demo": _demo,
+_WITH_QUIRKS: dict[str, type[OpenAIAdapter]] = {
+    "openai": OpenAIAdapter,
+    "responses": ResponsesAdapter,
+    "azure": AzureAdapter,
+}
+_PLAIN: dict[str, type[AnthropicAdapter | GeminiAdapter | OllamaAdapter]] = {
+    "anthropic": AnthropicAdapter,
+    "gemini": GeminiAdapter,
+    "ollama": OllamaAdapter,
 }
 
 
@@ -150,4 +190,10 @@ def adapter_for(access: ProviderAccess, client: "httpx.AsyncClient | None" = Non
 
     Can be called on any thread: the shared client is looked up when it is used.
     """
-    return _ADAPTERS[access.spec.protocol](access, client)
+    spec = access.spec
+    if spec.protocol == "demo":
+        return DemoAdapter()
+    if spec.protocol in _WITH_QUIRKS:
+        made = _WITH_QUIRKS[spec.protocol]
+        return made(client, base_url=access.base_url, api_key=access.api_key, quirks=spec.quirks)
+    return _PLAIN[spec.protocol](client, base_url=access.base_url, api_key=access.api_key)

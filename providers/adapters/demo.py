@@ -47,7 +47,9 @@ class DemoAdapter:
         most = request.max_output_tokens
 
         spoken = 0
-        pieces = [ReasoningDelta(piece) for piece in _PIECE.findall(thought)]
+        pieces: list[ReasoningDelta | TextDelta] = [
+            ReasoningDelta(piece) for piece in _PIECE.findall(thought)
+        ]
         pieces += [TextDelta(piece) for piece in _PIECE.findall(text)]
         for piece in islice(pieces, most):
             if "fail" in asked and spoken == len(pieces) // 2:

@@ -26,7 +26,7 @@ from ..errors import (
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import DONE, count, objects, read_answer
+from .reading import DONE, count, joined, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MAX_COMPLETION_TOKENS = "max_completion_tokens"  # the newer name of max_tokens
 FIXED_TEMPERATURE = "fixed_temperature"  # its reasoning models refuse sampling parameters
 SEVERAL_KINDS = "several_kinds"  # lists models that cannot chat
 
-_REASONING_MODEL = re.compile(r"(.*/)?(o\d|gpt-[5-9](?!.*chat)|codex)", re.I)
+REASONING_MODEL = re.compile(r"(.*/)?(o\d|gpt-[5-9](?!.*chat)|codex)", re.I)
 _NO_CHAT_MODEL = re.compile(
     r"embedding|whisper|tts|dall-e|moderation|audio|realtime|image|transcribe|davinci|babbage|sora|search-doc|search-query",
     re.I,
@@ -78,20 +78,30 @@ class OpenAIAdapter:
     ) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = self._key_header(api_key) if api_key else {}
         self._quirks = quirks
+
+    def _key_header(self, api_key: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {api_key}"}
+
+    def _chat_url(self, model: str) -> str:
+        return f"{self._base_url}/chat/completions"
+
+    def _models_url(self) -> str:
+        return f"{self._base_url}/models"
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         body = build_body(request, self._quirks)
-        url = f"{self._base_url}/chat/completions"
+        url = self._chat_url(request.model)
+        tried: set[str] = set()
         return read_answer(
             lambda: stream_events(self._client, url, headers=self._headers, body=body),
             ChatReader,
-            repair=lambda fault: drop_parameter(body, fault.parameter),
+            repair=lambda fault: drop_parameter(body, fault.parameter, tried),
         )
 
     async def list_models(self) -> list[ModelInfo]:
-        answer = await get_json(self._client, f"{self._base_url}/models", headers=self._headers)
+        answer = await get_json(self._client, self._models_url(), headers=self._headers)
         models = parse_models(answer)
         if SEVERAL_KINDS in self._quirks:
             models = [model for model in models if not _NO_CHAT_MODEL.search(model.id)]
@@ -106,7 +116,7 @@ def build_body(request: ChatRequest, quirks: frozenset[str] = frozenset()) -> di
     }
     if NO_STREAM_OPTIONS not in quirks:
         body["stream_options"] = {"include_usage": True}
-    if FIXED_TEMPERATURE not in quirks or not _REASONING_MODEL.match(request.model):
+    if FIXED_TEMPERATURE not in quirks or not REASONING_MODEL.match(request.model):
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.top_p is not None:
@@ -119,7 +129,7 @@ def build_body(request: ChatRequest, quirks: frozenset[str] = frozenset()) -> di
     return body
 
 
-def drop_parameter(body: dict[str, Any], name: str) -> bool:
+def drop_parameter(body: dict[str, Any], name: str, tried: set[str]) -> bool:
     """Take out of the body what the provider would not have; say whether that was possible."""
     if name not in body or name not in (
         "temperature",
@@ -131,8 +141,11 @@ def drop_parameter(body: dict[str, Any], name: str) -> bool:
     ):
         return False
     value = body.pop(name)
-    if name == "max_tokens":
-        body["max_completion_tokens"] = value
+    # The same thing under its older and its newer name; a server that takes neither gets neither.
+    renamed = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}.get(name)
+    if renamed and renamed not in tried:
+        body[renamed] = value
+    tried.add(name)
     return True
 
 
@@ -308,25 +321,16 @@ class ChatReader:
             elif isinstance(piece, dict):
                 if piece.get("type") == "thinking":
                     self._tags.stop()
-                    self._think(_joined(piece.get("thinking")), parts)
+                    self._think(joined(piece.get("thinking")), parts)
                 elif isinstance(text := piece.get("text"), str):
                     self._say(text, parts)
-
-
-def _joined(value: Any) -> str:
-    """Return the text of a string, or of a list of strings and text pieces."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        return _joined(value.get("text"))
-    return "".join(map(_joined, value)) if isinstance(value, list) else ""
 
 
 def _details_text(details: Any) -> str:
     """Return what can be read of OpenRouter's reasoning details; some of them are encrypted."""
     items = details if isinstance(details, list) else []
     return "".join(
-        _joined(item.get("text") or item.get("summary")) for item in items if isinstance(item, dict)
+        joined(item.get("text") or item.get("summary")) for item in items if isinstance(item, dict)
     )
 
 
@@ -340,7 +344,7 @@ def parse_usage(usage: Any) -> Usage | None:
         cached = count(usage, "prompt_cache_hit_tokens", "cached_tokens")
     total = count(usage, "total_tokens")
     # xAI counts reasoning beside the completion; its total gives it away.
-    if thought and None not in (read, written, total) and read + written + thought == total:
+    if thought and read is not None and written is not None and read + written + thought == total:
         written += thought
     if read is None and written is None:
         return None
@@ -355,9 +359,12 @@ def parse_models(answer: Any) -> list[ModelInfo]:
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(id_ := entry.get("id", entry.get("name")), str):
             continue
-        # Mistral says of each model what it can do.
+        # Mistral and Azure say of each model what it can do.
         abilities = entry.get("capabilities")
-        if isinstance(abilities, dict) and abilities.get("completion_chat") is False:
+        if isinstance(abilities, dict) and False in (
+            abilities.get("completion_chat"),
+            abilities.get("chat_completion"),
+        ):
             continue
         name = next((n for n in (entry.get("display_name"), entry.get("name")) if isinstance(n, str)), None)
         models.setdefault(id_, ModelInfo(id_, None if name == id_ else name, _context_window(entry)))

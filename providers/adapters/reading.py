@@ -13,6 +13,9 @@ from ..sse import Event
 from ..text import load_json
 from ..transport import limits
 
+# How many pages of a list of models are asked for at most.
+MAX_PAGES = 20
+
 Events = AsyncGenerator[list[Event], None]
 
 
@@ -129,3 +132,12 @@ def count(holder: Any, *names: str) -> int | None:
             if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
                 return value
     return None
+
+
+def joined(value: Any) -> str:
+    """Return the text of a string, or of a list of strings and text pieces."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return joined(value.get("text"))
+    return "".join(map(joined, value)) if isinstance(value, list) else ""

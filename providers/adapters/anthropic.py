@@ -1,0 +1,246 @@
+"""Anthropic messages."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..base import (
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ModelInfo,
+    ReasoningDelta,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
+from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..faults import fault_in_stream
+from ..text import TextCleaner
+from ..transport import get_json, stream_events
+from .reading import MAX_PAGES, count, objects, read_answer
+
+if TYPE_CHECKING:
+    import httpx
+
+VERSION = "2023-06-01"
+# The protocol wants a limit. These models refuse more; all later ones take the last.
+_MOST_TOKENS = (("claude-3-5", 8192), ("claude-3-7", 64000), ("claude-3", 4096), ("claude-2", 4096))
+_DEFAULT_MOST = 32000
+_THINKING_TOKENS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
+_TOO_MANY = re.compile(r"max_tokens: \d+ > (\d+)")
+
+_FINISH = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "refusal": FinishReason.REFUSAL,
+    "tool_use": FinishReason.TOOL_CALLS,
+}
+
+
+class AnthropicAdapter:
+    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+        self._client = client
+        # The version is part of every path, but some write it into the base URL.
+        self._base_url = base_url.rstrip("/").removesuffix("/v1")
+        self._headers = {"anthropic-version": VERSION}
+        if api_key:
+            self._headers["x-api-key"] = api_key
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        body = build_body(request)
+        return read_answer(
+            lambda: stream_events(
+                self._client, f"{self._base_url}/v1/messages", headers=self._headers, body=body
+            ),
+            MessagesReader,
+            repair=lambda fault: repair(body, fault),
+        )
+
+    async def list_models(self) -> list[ModelInfo]:
+        models: list[ModelInfo] = []
+        after = ""
+        for _ in range(MAX_PAGES):
+            url = f"{self._base_url}/v1/models?limit=1000{after}"
+            page = await get_json(self._client, url, headers=self._headers)
+            models += parse_models(page)
+            last = page.get("last_id")
+            if not page.get("has_more") or not isinstance(last, str):
+                break
+            after = f"&after_id={quote(last, safe='')}"
+        return models
+
+
+def build_body(request: ChatRequest) -> dict[str, Any]:
+    most = request.max_output_tokens or next(
+        (most for prefix, most in _MOST_TOKENS if request.model.startswith(prefix)), _DEFAULT_MOST
+    )
+    body: dict[str, Any] = {
+        "model": request.model,
+        "max_tokens": most,
+        "messages": _turns(request.messages),
+        "stream": True,
+    }
+    if system := [message.content for message in request.messages if message.role == "system"]:
+        body["system"] = "\n\n".join(system)
+    budget = _THINKING_TOKENS.get(request.reasoning_effort or "")
+    if budget is not None and most > 1024:
+        # Thinking takes the default temperature only, and less than the whole limit.
+        body["thinking"] = {"type": "enabled", "budget_tokens": min(budget, most - 1)}
+    elif request.temperature is not None:
+        # Newer models refuse to be told both.
+        body["temperature"] = min(request.temperature, 1.0)
+    elif request.top_p is not None:
+        body["top_p"] = request.top_p
+    return body
+
+
+def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
+    """Return the conversation as the protocol wants it: the user first, then in turns, none empty."""
+    turns: list[dict[str, str]] = []
+    for message in messages:
+        if message.role == "system" or not message.content.strip():
+            continue
+        if turns and turns[-1]["role"] == message.role:
+            turns[-1]["content"] += f"\n\n{message.content}"
+        elif turns or message.role == "user":
+            turns.append({"role": message.role, "content": message.content})
+    if turns and turns[-1]["role"] == "assistant":
+        turns[-1]["content"] = turns[-1]["content"].rstrip()
+    return turns
+
+
+def repair(body: dict[str, Any], fault: ProviderError) -> bool:
+    """Change the body so that the provider will take it, if the fault says how."""
+    most = _TOO_MANY.search(fault.detail)
+    if most and 0 < int(most[1]) < body["max_tokens"]:
+        body["max_tokens"] = int(most[1])
+        if "thinking" in body:
+            body["thinking"]["budget_tokens"] = min(body["thinking"]["budget_tokens"], body["max_tokens"] - 1)
+        return True
+    if fault.parameter in ("temperature", "top_p", "thinking") and fault.parameter in body:
+        del body[fault.parameter]
+        return True
+    return False
+
+
+class MessagesReader:
+    """The events of one message, turned into parts. Pure: data in, parts out."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._counts: dict[str, int] = {}
+        self._finish: str | None = None
+        self._error: ProviderError | None = None
+        self._text = TextCleaner()
+        self._thought = TextCleaner()
+
+    def feed(self, data: bytes) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        for event in objects(data):
+            self._event(event, parts)
+        return parts
+
+    def _event(self, event: dict[str, Any], parts: list[StreamPart]) -> None:
+        kind = event.get("type")
+        if kind == "content_block_delta":
+            self._piece(event.get("delta"), parts)
+        elif kind == "content_block_start":
+            self._piece(event.get("content_block"), parts)
+        elif kind == "message_start":
+            message = event.get("message")
+            self._count(message.get("usage") if isinstance(message, dict) else None)
+        elif kind == "message_delta":
+            self._stop(event.get("delta"))
+            self._count(event.get("usage"))
+        elif kind == "message_stop":
+            self.done = True
+        elif kind == "error" or event.get("error"):
+            self._error = self._error or fault_in_stream(event)
+            self.done = True
+        elif kind == "message":
+            # It was not streamed.
+            for block in content if isinstance(content := event.get("content"), list) else []:
+                self._piece(block, parts)
+            self._stop(event)
+            self._count(event.get("usage"))
+            self.done = True
+
+    def rest(self) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        if thought := self._thought.end():
+            parts.append(ReasoningDelta(thought))
+        if text := self._text.end():
+            parts.append(TextDelta(text))
+        if usage := parse_usage(self._counts):
+            parts.append(usage)
+        return parts
+
+    def finished(self, broken: ProviderError | None) -> Finished:
+        if self._error is not None:
+            raise self._error
+        if self._finish is not None:
+            return Finished(_FINISH.get(self._finish, FinishReason.OTHER))
+        if self.done:
+            return Finished(FinishReason.STOP)
+        raise broken or BrokenStream("the stream ended without a stop reason")
+
+    def _piece(self, piece: Any, parts: list[StreamPart]) -> None:
+        """Take a block as it begins, or what is added to it; a block may begin with text."""
+        if not isinstance(piece, dict):
+            return
+        kind = piece.get("type")
+        if kind in ("text", "text_delta"):
+            if isinstance(text := piece.get("text"), str) and (text := self._text.feed(text)):
+                parts.append(TextDelta(text))
+        elif (
+            kind in ("thinking", "thinking_delta")
+            and isinstance(thought := piece.get("thinking"), str)
+            and (thought := self._thought.feed(thought))
+        ):
+            parts.append(ReasoningDelta(thought))
+
+    def _stop(self, holder: Any) -> None:
+        if isinstance(holder, dict) and (reason := holder.get("stop_reason")):
+            self._finish = str(reason)
+
+    def _count(self, usage: Any) -> None:
+        """Keep the last number of each kind: they are told anew, but not all of them every time."""
+        for name in (
+            "input_tokens",
+            "output_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+        ):
+            if (found := count(usage, name)) is not None:
+                self._counts[name] = found
+
+
+def parse_usage(counts: dict[str, int]) -> Usage | None:
+    if not counts:
+        return None
+    cached = counts.get("cache_read_input_tokens")
+    read = counts.get("input_tokens")
+    if read is not None:
+        # Here what the cache held, or was given to hold, is counted beside the rest.
+        read += (cached or 0) + counts.get("cache_creation_input_tokens", 0)
+    return Usage(read, counts.get("output_tokens"), None, cached)
+
+
+def parse_models(page: Any) -> list[ModelInfo]:
+    entries = page.get("data") if isinstance(page, dict) else None
+    if not isinstance(entries, list):
+        raise WrongAddress("no list of models")
+    return [
+        ModelInfo(
+            entry["id"],
+            name if isinstance(name := entry.get("display_name"), str) else None,
+            count(entry, "max_input_tokens"),
+        )
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    ]

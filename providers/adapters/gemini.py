@@ -1,0 +1,223 @@
+"""Google Gemini's `streamGenerateContent`."""
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ..base import (
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ModelInfo,
+    ReasoningDelta,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
+from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..faults import fault_in_stream
+from ..text import TextCleaner
+from ..transport import get_json, stream_events
+from .reading import MAX_PAGES, count, objects, read_answer
+
+if TYPE_CHECKING:
+    import httpx
+
+_THINKS = re.compile(r"gemini-(2\.5|[3-9]|\d\d)|gemini-\w+-latest")
+_THINKS_BY_LEVEL = re.compile(r"gemini-([3-9]|\d\d)")
+_THINKING_TOKENS = {"minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
+
+_FINISH = {
+    "STOP": FinishReason.STOP,
+    "MAX_TOKENS": FinishReason.LENGTH,
+    **dict.fromkeys(
+        (
+            "SAFETY",
+            "RECITATION",
+            "BLOCKLIST",
+            "PROHIBITED_CONTENT",
+            "SPII",
+            "IMAGE_SAFETY",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_RECITATION",
+        ),
+        FinishReason.CONTENT_FILTER,
+    ),
+}
+
+
+class GeminiAdapter:
+    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+        self._client = client
+        self._base_url = base_url.rstrip("/")
+        # Never in the URL, where it would get into logs.
+        self._headers = {"x-goog-api-key": api_key} if api_key else {}
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        body = build_body(request)
+        url = f"{self._base_url}/models/{model_path(request.model)}:streamGenerateContent?alt=sse"
+        return read_answer(
+            lambda: stream_events(self._client, url, headers=self._headers, body=body),
+            GeminiReader,
+            repair=lambda fault: drop_thinking(body, fault),
+        )
+
+    async def list_models(self) -> list[ModelInfo]:
+        models: list[ModelInfo] = []
+        after = ""
+        for _ in range(MAX_PAGES):
+            url = f"{self._base_url}/models?pageSize=1000{after}"
+            page = await get_json(self._client, url, headers=self._headers)
+            models += parse_models(page)
+            token = page.get("nextPageToken")
+            if not token or not isinstance(token, str):
+                break
+            after = f"&pageToken={quote(token, safe='')}"
+        return models
+
+
+def model_path(model: str) -> str:
+    return quote(model.removeprefix("models/"), safe="")
+
+
+def build_body(request: ChatRequest) -> dict[str, Any]:
+    roles = {"user": "user", "assistant": "model"}
+    body: dict[str, Any] = {
+        "contents": [
+            {"role": roles[message.role], "parts": [{"text": message.content}]}
+            for message in request.messages
+            if message.role in roles and message.content
+        ]
+    }
+    if system := [message.content for message in request.messages if message.role == "system"]:
+        body["systemInstruction"] = {"parts": [{"text": "\n\n".join(system)}]}
+    config: dict[str, Any] = {
+        "temperature": request.temperature,
+        "topP": request.top_p,
+        "maxOutputTokens": request.max_output_tokens,
+        "thinkingConfig": _thinking(request),
+    }
+    if config := {name: value for name, value in config.items() if value is not None}:
+        body["generationConfig"] = config
+    return body
+
+
+def _thinking(request: ChatRequest) -> dict[str, Any] | None:
+    model, effort = request.model.removeprefix("models/"), request.reasoning_effort
+    if not _THINKS.match(model):
+        return None
+    thinking: dict[str, Any] = {"includeThoughts": True}
+    if effort is not None and _THINKS_BY_LEVEL.match(model):
+        thinking["thinkingLevel"] = effort
+    elif effort is not None and effort in _THINKING_TOKENS:
+        thinking["thinkingBudget"] = _THINKING_TOKENS[effort]
+    return thinking
+
+
+def drop_thinking(body: dict[str, Any], fault: ProviderError) -> bool:
+    """Leave out the wish for thoughts where the model has none; say whether there was one."""
+    if fault.status != 400 or "thinking" not in fault.detail.lower():
+        return False
+    return body.get("generationConfig", {}).pop("thinkingConfig", None) is not None
+
+
+class GeminiReader:
+    """The responses that one answer is made of, turned into parts. Pure: data in, parts out."""
+
+    # Nothing marks the end but the end of the body: usage may follow the finish reason.
+    done = False
+
+    def __init__(self) -> None:
+        self._usage: Usage | None = None
+        self._finish: FinishReason | None = None
+        self._error: ProviderError | None = None
+        self._calls = False
+        self._text = TextCleaner()
+        self._thought = TextCleaner()
+
+    def feed(self, data: bytes) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        for response in objects(data):
+            self._response(response, parts)
+        return parts
+
+    def _response(self, response: dict[str, Any], parts: list[StreamPart]) -> None:
+        if response.get("error") and self._error is None:
+            self._error = fault_in_stream(response)
+        candidates = response.get("candidates")
+        for candidate in candidates if isinstance(candidates, list) else []:
+            if isinstance(candidate, dict) and not candidate.get("index"):
+                self._candidate(candidate, parts)
+        self._usage = parse_usage(response.get("usageMetadata")) or self._usage
+        feedback = response.get("promptFeedback")
+        if isinstance(feedback, dict) and feedback.get("blockReason"):
+            self._finish = FinishReason.CONTENT_FILTER
+
+    def rest(self) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        if thought := self._thought.end():
+            parts.append(ReasoningDelta(thought))
+        if text := self._text.end():
+            parts.append(TextDelta(text))
+        if self._usage is not None:
+            parts.append(self._usage)
+        return parts
+
+    def finished(self, broken: ProviderError | None) -> Finished:
+        if self._error is not None:
+            raise self._error
+        if self._finish is not None:
+            calls = self._calls and self._finish is FinishReason.STOP
+            return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
+        raise broken or BrokenStream("the stream ended without a finish reason")
+
+    def _candidate(self, candidate: dict[str, Any], parts: list[StreamPart]) -> None:
+        reason = candidate.get("finishReason")
+        if reason and reason != "FINISH_REASON_UNSPECIFIED":
+            self._finish = _FINISH.get(str(reason), FinishReason.OTHER)
+        content = candidate.get("content")
+        pieces = content.get("parts") if isinstance(content, dict) else None
+        for piece in pieces if isinstance(pieces, list) else []:
+            if not isinstance(piece, dict):
+                continue
+            self._calls |= "functionCall" in piece
+            text = piece.get("text")
+            if not text or not isinstance(text, str):
+                continue
+            if piece.get("thought"):
+                if thought := self._thought.feed(text):
+                    parts.append(ReasoningDelta(thought))
+            elif text := self._text.feed(text):
+                parts.append(TextDelta(text))
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    read, said = count(usage, "promptTokenCount"), count(usage, "candidatesTokenCount")
+    thought = count(usage, "thoughtsTokenCount")
+    if read is None and said is None and thought is None:
+        return None
+    written = None if said is None and thought is None else (said or 0) + (thought or 0)
+    return Usage(read, written, thought, count(usage, "cachedContentTokenCount"))
+
+
+def parse_models(page: Any) -> list[ModelInfo]:
+    entries = page.get("models", []) if isinstance(page, dict) else None
+    if not isinstance(entries, list):
+        raise WrongAddress("no list of models")
+    models = []
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            continue
+        methods = entry.get("supportedGenerationMethods")
+        if isinstance(methods, list) and "generateContent" not in methods:
+            continue
+        name = entry.get("displayName")
+        models.append(
+            ModelInfo(
+                entry["name"].removeprefix("models/"),
+                name if isinstance(name, str) else None,
+                count(entry, "inputTokenLimit"),
+            )
+        )
+    return models

@@ -1,0 +1,147 @@
+"""Ollama's own `/api/chat`: one JSON object a line."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..base import (
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ModelInfo,
+    ReasoningDelta,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
+from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..faults import fault_in_stream
+from ..text import TextCleaner
+from ..transport import get_json, stream_lines
+from .reading import count, objects, read_answer
+from .think import ThinkTags
+
+if TYPE_CHECKING:
+    import httpx
+
+_FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class OllamaAdapter:
+    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+        self._client = client
+        # Those who know its OpenAI-compatible side write the version into the base URL.
+        self._base_url = base_url.rstrip("/").removesuffix("/v1").removesuffix("/api")
+        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        body = build_body(request)
+        url = f"{self._base_url}/api/chat"
+        return read_answer(
+            lambda: stream_lines(self._client, url, headers=self._headers, body=body),
+            OllamaReader,
+            repair=lambda fault: drop_thinking(body, fault),
+        )
+
+    async def list_models(self) -> list[ModelInfo]:
+        answer = await get_json(self._client, f"{self._base_url}/api/tags", headers=self._headers)
+        return parse_models(answer)
+
+
+def build_body(request: ChatRequest) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "stream": True,
+    }
+    options = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "num_predict": request.max_output_tokens,
+    }
+    if options := {name: value for name, value in options.items() if value is not None}:
+        body["options"] = options
+    if request.reasoning_effort is not None:
+        body["think"] = request.reasoning_effort
+    return body
+
+
+def drop_thinking(body: dict[str, Any], fault: ProviderError) -> bool:
+    """Leave out the wish to think where the model does not; say whether there was one."""
+    if fault.status != 400 or "think" not in fault.detail:
+        return False
+    return body.pop("think", None) is not None
+
+
+class OllamaReader:
+    """The lines of one answer, turned into parts. Pure: data in, parts out."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self._usage: Usage | None = None
+        self._finish = FinishReason.STOP
+        self._error: ProviderError | None = None
+        self._calls = False
+        self._text = TextCleaner()
+        self._thought = TextCleaner()
+        self._tags = ThinkTags()
+
+    def feed(self, data: bytes) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        for line in objects(data):
+            if line.get("error"):
+                self._error = self._error or fault_in_stream(line)
+                self.done = True
+            if isinstance(message := line.get("message"), dict):
+                self._message(message, parts)
+            if line.get("done"):
+                self._end(line)
+        return parts
+
+    def rest(self) -> Sequence[StreamPart]:
+        parts: list[StreamPart] = []
+        if thought := self._thought.end():
+            parts.append(ReasoningDelta(thought))
+        parts += self._tags.feed(self._text.end())
+        parts += self._tags.end()
+        if self._usage is not None:
+            parts.append(self._usage)
+        return parts
+
+    def finished(self, broken: ProviderError | None) -> Finished:
+        if self._error is not None:
+            raise self._error
+        if self.done:
+            calls = self._calls and self._finish is FinishReason.STOP
+            return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
+        raise broken or BrokenStream("the stream ended before the line that says it is done")
+
+    def _message(self, message: dict[str, Any], parts: list[StreamPart]) -> None:
+        thought, text = message.get("thinking"), message.get("content")
+        if thought and isinstance(thought, str):
+            self._tags.stop()
+            if thought := self._thought.feed(thought):
+                parts.append(ReasoningDelta(thought))
+        if text and isinstance(text, str):
+            text = self._text.feed(text)
+            if self._tags.passed:
+                if text:
+                    parts.append(TextDelta(text))
+            else:
+                parts += self._tags.feed(text)
+        self._calls |= bool(message.get("tool_calls"))
+
+    def _end(self, line: dict[str, Any]) -> None:
+        self.done = True
+        # "load" and "unload" mean that nothing was asked of the model.
+        self._finish = _FINISH.get(line.get("done_reason") or "stop", FinishReason.OTHER)
+        read, written = count(line, "prompt_eval_count"), count(line, "eval_count")
+        if read is not None or written is not None:
+            self._usage = Usage(read, written)
+
+
+def parse_models(answer: Any) -> list[ModelInfo]:
+    entries = answer.get("models") if isinstance(answer, dict) else None
+    if not isinstance(entries, list):
+        raise WrongAddress("no list of models")
+    ids = [entry.get("model") or entry.get("name") for entry in entries if isinstance(entry, dict)]
+    return [ModelInfo(id_) for id_ in ids if isinstance(id_, str)]
