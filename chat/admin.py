@@ -240,10 +240,14 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def transcript(self, request: HttpRequest, found: Any) -> dict[str, Any]:
         raise NotImplementedError
 
+    @admin.display(description=_("model"))
+    def source(self, row: Any) -> str:
+        return " · ".join(filter(None, (row.provider, row.model)))
+
 
 @admin.register(ChatSession)
 class ChatSessionAdmin(ReadOnlyAdmin):
-    list_display = ("shown_title", "user", "provider", "model", "mode", "answering", "updated_at")
+    list_display = ("shown_title", "user", "source", "mode", "answering", "updated_at")
     list_filter = (UserFilter, ProviderFilter, ModelFilter, AnsweringFilter, "archived", DayFilter)
     list_select_related = ("user",)
     ordering = ("-updated_at", "-id")
@@ -273,9 +277,9 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     def shown_title(self, session: ChatSession) -> str:
         return Truncator(session.title).chars(80)
 
-    @admin.display(description=_("answering now"), boolean=True)
-    def answering(self, session: Any) -> bool:
-        return bool(session.is_answering)
+    @admin.display(description=_("answering now"))
+    def answering(self, session: Any) -> str | Promise:
+        return _("Yes") if session.is_answering else ""
 
     def transcript(self, request: HttpRequest, found: ChatSession) -> dict[str, Any]:
         rows = found.messages.all()
@@ -310,7 +314,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
-    list_display = ("excerpt", "user", "role", "status", "provider", "model", "created_at", "conversation")
+    list_display = ("excerpt", "user", "role", "status", "source", "created_at", "conversation")
     list_filter = (
         MessageUserFilter,
         "role",

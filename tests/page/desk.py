@@ -1,0 +1,53 @@
+"""What a person does with the page, in their words."""
+
+from typing import TYPE_CHECKING
+
+from tests.server import Server, User
+from tests.upstream import Script, Step, Upstream
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+
+class Desk:
+    def __init__(self, page: "Page", server: Server, user: User, upstream: Upstream) -> None:
+        self.page = page
+        self.server = server
+        self.user = user
+        self.upstream = upstream
+
+    def open(self, path: str = "/") -> None:
+        self.page.goto(f"{self.server.base_url}{path}")
+
+    def choose(self, provider: str, model: str) -> None:
+        if self.page.locator("#model-picker[open]").count() == 0:
+            self.page.click("#model-picker summary")
+        self.page.select_option("#provider", provider)
+        self.page.fill("#model", model)
+        self.page.press("#model", "Enter")
+
+    def script(self, *steps: Step, **options: object) -> Script:
+        """Choose a model that answers like this."""
+        model = self.upstream.script(*steps, **options)  # type: ignore[arg-type]  # handed through
+        self.choose("custom", model)
+        return model
+
+    def send(self, message: str) -> None:
+        self.page.fill("#message", message)
+        self.page.press("#message", "Enter")
+
+    def answer(self, status: str = "complete") -> "Locator":
+        """Wait until the last answer has this status, as the server has stored it."""
+        found = self.page.locator(f".message:last-of-type.answer[data-status={status}]")
+        found.wait_for()
+        return found
+
+    def live(self) -> "Locator":
+        return self.page.locator("[data-live]")
+
+    @property
+    def session_id(self) -> str:
+        return self.page.url.partition("/c/")[2].partition("#")[0]
+
+    def stored(self) -> list[dict[str, object]]:
+        return self.user.messages(self.session_id)

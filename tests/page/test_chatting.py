@@ -1,0 +1,310 @@
+"""A conversation in a real browser, against a real server."""
+
+import re
+import secrets
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.page.desk import Desk
+from tests.upstream import Cut, Hold, Reasoning
+
+
+def test_a_newcomer_registers_and_is_answered_by_the_demo(page, sqlite_server):
+    name = f"new-{secrets.token_hex(4)}"
+    page.goto(f"{sqlite_server.base_url}/")
+    page.click("text=Create an account")
+    page.fill("[name=username]", name)
+    page.fill("[name=password1]", "a long enough pass phrase")
+    page.fill("[name=password2]", "a long enough pass phrase")
+    page.click("button[type=submit]")
+    page.fill("#message", "Good morning /fast")
+    page.press("#message", "Enter")
+
+    answer = page.locator(".answer[data-status=complete]")
+    expect(answer).to_contain_text("demo model")
+    expect(answer.locator("strong")).to_have_text("demo model")
+    expect(page).to_have_url(re.compile(r"/c/[0-9a-f-]{36}$"))
+    expect(page.locator("#title")).to_have_text("Good morning /fast")
+    expect(page.locator("#session-list [aria-current=page]")).to_have_text(re.compile("Good morning /fast"))
+
+
+def test_an_answer_shows_while_it_is_written_and_a_reload_shows_it_whole(desk: Desk):
+    model = desk.script("The **first** half, ", Hold(), "and the *second*.")
+    desk.send("Say it in two parts")
+    expect(desk.live()).to_have_text("The **first** half,")
+    expect(desk.page.locator("#session-list [data-answering]")).to_have_count(1)
+
+    model.release()
+
+    expect(desk.answer().locator(".prose")).to_have_text("The first half, and the second.")
+    expect(desk.answer().locator("strong")).to_have_text("first")
+    expect(desk.page.locator("#session-list [data-answering]")).to_have_count(0)
+    expect(desk.page.locator("#announcer")).to_have_text("The answer is complete.")
+    shown = desk.page.locator("#conversation").inner_text()
+    desk.page.reload()
+    expect(desk.answer()).to_be_visible()
+    assert desk.page.locator("#conversation").inner_text() == shown
+    expect(desk.page.locator(".bubble")).to_have_text("Say it in two parts")
+
+
+def test_a_reload_in_the_middle_picks_the_answer_up_once(desk: Desk):
+    model = desk.script("一二三\n\n𝄞 ", Hold(), "four & <five>")
+    desk.send("Count")
+    expect(desk.live()).to_contain_text("𝄞")
+    desk.page.reload()
+    expect(desk.live()).to_contain_text("𝄞")
+
+    model.release()
+
+    desk.answer()
+    assert desk.stored()[-1]["content"] == "一二三\n\n𝄞 four & <five>"
+    assert desk.answer().locator(".prose").inner_text() == "一二三\n\n𝄞 four & <five>"
+    assert len(model.requests) == 1
+
+
+def test_a_second_tab_follows_the_same_answer(desk: Desk):
+    model = desk.script("one ", Hold(), "two")
+    desk.send("Both of us")
+    expect(desk.live()).to_have_text("one")
+    other = desk.page.context.new_page()
+    other.goto(desk.page.url)
+    expect(other.locator("[data-live]")).to_have_text("one")
+
+    model.release()
+
+    expect(other.locator(".answer[data-status=complete] .prose")).to_have_text("one two")
+    expect(desk.answer().locator(".prose")).to_have_text("one two")
+
+
+def test_a_cut_connection_is_picked_up_where_it_was(desk: Desk):
+    model = desk.script("before ", Hold(), "after")
+    desk.send("Hold on")
+    expect(desk.live()).to_have_text("before")
+    desk.page.context.set_offline(True)
+    # Going offline leaves open connections alone, so the page lets go of them itself.
+    desk.page.evaluate("window.stop()")
+    expect(desk.page.locator(".waiting-text")).to_contain_text("The connection is gone")
+    desk.page.context.set_offline(False)
+
+    model.release()
+
+    expect(desk.answer().locator(".prose")).to_have_text("before after")
+    assert len(model.requests) == 1
+
+
+def test_a_send_without_network_loses_nothing(desk: Desk):
+    desk.script("at last")
+    desk.page.context.set_offline(True)
+    desk.send("Precious words")
+    notice = desk.page.locator(".trouble")
+    expect(notice).to_contain_text("The server cannot be reached")
+    expect(desk.page.locator("#message")).to_have_value("Precious words")
+
+    desk.page.context.set_offline(False)
+    notice.get_by_role("button", name="Try again").click()
+
+    expect(desk.answer().locator(".prose")).to_have_text("at last")
+    expect(notice).to_have_count(0)
+    assert [message["content"] for message in desk.stored()] == ["Precious words", "at last"]
+
+
+def test_stop_keeps_what_had_arrived_and_continue_goes_on(desk: Desk):
+    model = desk.script("kept ", Hold())
+    desk.send("Never ending")
+    expect(desk.live()).to_have_text("kept")
+    desk.page.get_by_role("button", name="Stop").click()
+    stopped = desk.answer("stopped")
+    expect(stopped).to_contain_text("Stopped.")
+    model.requests[0].wait_for_hang_up()
+
+    stopped.get_by_role("button", name="Continue the answer").click()
+    expect(desk.live()).to_have_text("kept kept")
+    model.release()
+
+    expect(desk.answer().locator(".prose")).to_have_text("kept kept")
+    assert len(desk.stored()) == 2
+
+
+def test_reasoning_is_folded_and_apart_from_the_answer(desk: Desk):
+    model = desk.script(Reasoning("Let me see. "), Hold(), "42")
+    desk.send("Think")
+    thoughts = desk.page.locator(".reasoning")
+    expect(thoughts.locator("summary")).to_contain_text("Thinking")
+    expect(thoughts.locator(".reasoning-text")).to_be_hidden()
+
+    model.release()
+
+    expect(desk.answer().locator(".prose")).to_have_text("42")
+    thoughts.locator("summary").click()
+    expect(thoughts.locator(".reasoning-text")).to_have_text("Let me see.")
+
+
+def test_another_answer_stands_beside_the_first(desk: Desk):
+    desk.script("first")
+    desk.send("Which?")
+    first = desk.answer()
+    desk.script("second")
+    first.get_by_role("button", name="Answer again").click()
+    expect(desk.answer().locator(".prose")).to_have_text("second")
+    expect(desk.answer().locator(".count")).to_have_text("2 / 2")
+
+    desk.answer().get_by_role("button", name="Previous version").click()
+
+    expect(desk.answer().locator(".prose")).to_have_text("first")
+    expect(desk.answer().locator(".count")).to_have_text("1 / 2")
+
+
+def test_a_failed_answer_says_what_happened_and_can_be_tried_again(desk: Desk):
+    desk.choose("custom", desk.upstream.failing(401, "Incorrect API key provided: sk-of-alice-0123456789"))
+    desk.send("Hello?")
+    failed = desk.answer("failed")
+    expect(failed.locator(".trouble")).to_contain_text("The provider refused the API key.")
+    expect(failed.get_by_role("link")).to_have_attribute("href", "/settings/providers/custom")
+    assert "sk-of-alice" not in desk.page.content()
+
+    desk.script("now it works")
+    failed.get_by_role("button", name="Try again").click()
+
+    expect(desk.answer().locator(".prose")).to_have_text("now it works")
+
+
+def test_an_answer_that_breaks_off_keeps_its_beginning(desk: Desk):
+    desk.script("Half of it", Cut(reset=True))
+    desk.send("All of it")
+
+    failed = desk.answer("failed")
+    expect(failed.locator(".prose")).to_have_text("Half of it")
+    expect(failed.get_by_role("button", name="Continue")).to_be_visible()
+
+
+def test_signed_out_meanwhile_says_so_and_keeps_the_words(desk: Desk):
+    desk.script("unheard")
+    desk.page.context.clear_cookies(name="sessionid")
+    desk.send("Are you there?")
+
+    notice = desk.page.locator(".trouble")
+    expect(notice.get_by_role("link", name="Sign in again")).to_be_visible()
+    expect(desk.page.locator("#message")).to_have_value("Are you there?")
+    expect(desk.page.locator(".bubble")).to_have_count(0)
+
+
+def test_rename_and_delete(desk: Desk):
+    desk.script("fine")
+    desk.send("A title to change")
+    desk.answer()
+    page = desk.page
+    page.get_by_role("button", name="Rename").click()
+    page.fill("#rename-title", "  Another <i>title</i> ")
+    page.press("#rename-title", "Enter")
+    expect(page.locator("#title")).to_have_text("Another <i>title</i>")
+    expect(page.locator("#session-list")).to_contain_text("Another <i>title</i>")
+    expect(page).to_have_title(re.compile(r"Another <i>title</i> · Chat"))
+    address = page.url
+
+    page.get_by_role("button", name="Delete the conversation").click()
+    page.get_by_role("button", name="Delete", exact=True).click()
+
+    expect(page).to_have_url(f"{desk.server.base_url}/")
+    expect(page.locator("#session-list")).not_to_contain_text("Another")
+    assert page.goto(address).status == 404
+
+
+def test_enter_while_an_input_method_composes_sends_nothing(desk: Desk):
+    desk.page.fill("#message", "ni hao")
+    desk.page.eval_on_selector(
+        "#message",
+        """(area) => {
+            for (const code of [13, 229]) {
+                area.dispatchEvent(new KeyboardEvent("keydown",
+                    { key: "Enter", keyCode: code, isComposing: code === 13, bubbles: true, cancelable: true }));
+            }
+        }""",
+    )
+    desk.page.press("#message", "Shift+Enter")
+
+    expect(desk.page.locator(".bubble")).to_have_count(0)
+    expect(desk.page.locator("#message")).to_have_value("ni hao\n")
+
+
+def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
+    model = desk.script(*("line\n\n" for _ in range(120)), Hold(), *("more\n\n" for _ in range(40)))
+    desk.send("Long")
+    expect(desk.live()).to_contain_text("line")
+    page = desk.page
+    page.wait_for_function("scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    page.mouse.move(700, 400)
+    page.mouse.wheel(0, -1500)
+    page.wait_for_timeout(300)
+    place = page.evaluate("scrollY")
+
+    model.release()
+    desk.answer()
+
+    assert abs(page.evaluate("scrollY") - place) < 5
+    page.locator("#to-end").click()
+    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    expect(page.locator("#to-end")).to_be_hidden()
+
+
+def test_a_thousand_messages_open_at_the_end_a_page_at_a_time(desk: Desk):
+    desk.script("the very last")
+    desk.send("the very first")
+    desk.answer()
+    fill(desk, pairs=120)
+
+    desk.page.reload()
+
+    expect(desk.page.locator(".message")).to_have_count(100)
+    expect(desk.page.locator(".message").last).to_contain_text("answer 119")
+    desk.page.click("text=Earlier messages")
+    desk.page.click("text=Earlier messages")
+    expect(desk.page.locator(".message").first).to_contain_text("the very first")
+    expect(desk.page.locator("#composer")).to_have_count(0)
+
+
+def fill(desk: Desk, *, pairs: int) -> None:
+    """Let a conversation be long, through the API."""
+    model = desk.upstream.script("answer")
+    with desk.user.client() as client:
+        for number in range(pairs):
+            model = desk.upstream.script(f"answer {number}")
+            body = {"message": f"question {number}", "provider": "custom", "model": model}
+            answer = client.post("/api/chat/stream", json=body | {"sessionId": desk.session_id})
+            assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("page", [{"locale": "zh-CN"}], indirect=True)
+def test_a_chinese_browser_gets_a_chinese_page(page, sqlite_server):
+    page.goto(f"{sqlite_server.base_url}/accounts/login")
+
+    expect(page.locator("html")).to_have_attribute("lang", "zh-hans")
+    expect(page.locator("h1")).to_have_text("登录")
+
+
+@pytest.mark.parametrize("page", [{"viewport": {"width": 375, "height": 720}, "has_touch": True}], indirect=True)
+def test_on_a_phone_the_list_is_a_drawer(desk: Desk):
+    page = desk.page
+    expect(page.locator("#sidebar")).to_be_hidden()
+
+    page.get_by_label("Open the list of conversations").click()
+    expect(page.locator("#sidebar")).to_be_visible()
+    expect(page.get_by_label("Close the list")).to_be_focused()
+    page.keyboard.press("Escape")
+
+    expect(page.locator("#sidebar")).to_be_hidden()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 375
+
+
+@pytest.mark.parametrize("page", [{"java_script_enabled": False}], indirect=True)
+def test_without_scripts_one_can_sign_in_read_and_search(desk: Desk):
+    desk.user.stream("Read me without scripts", provider="custom", model=desk.upstream.script("**yes**"))
+    desk.open()
+    page = desk.page
+    page.fill(".sidebar input[name=q]", "WITHOUT")
+    page.press(".sidebar input[name=q]", "Enter")
+    page.locator(".found a").click()
+
+    expect(page.locator(".answer strong")).to_have_text("yes")
+    expect(page.locator("noscript, .notice").first).to_contain_text("Writing needs JavaScript")
+    expect(page.locator("#composer")).to_be_hidden()

@@ -1,0 +1,59 @@
+import time
+
+import pytest
+
+from chat.markdown import MAX_CHARS, to_html
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("**b** *i* ~~s~~ `c<d`", "<p><strong>b</strong> <em>i</em> <s>s</s> <code>c&lt;d</code></p>\n"),
+        ("one\ntwo", "<p>one<br>\ntwo</p>\n"),
+        ("3. three", '<ol start="3">\n<li>three</li>\n</ol>\n'),
+        ("<b>no</b> &amp; &lt;", "<p>&lt;b&gt;no&lt;/b&gt; &amp; &lt;</p>\n"),
+        (
+            "[x](https://e.org/?a=1&b=2)",
+            '<p><a href="https://e.org/?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow">x</a></p>\n',
+        ),
+        (
+            "![a *b*](http://e.org/i.png)",
+            '<p><a href="http://e.org/i.png" target="_blank" rel="noopener noreferrer nofollow">a b</a></p>\n',
+        ),
+        (
+            '```C++ x\n<&"\n```',
+            '<figure class="code"><figcaption>c++</figcaption>'
+            '<pre tabindex="0"><code>&lt;&amp;"\n</code></pre></figure>\n',
+        ),
+        (
+            '```"><b\nx\n```',
+            '<figure class="code"><figcaption></figcaption><pre tabindex="0"><code>x\n</code></pre></figure>\n',
+        ),
+        ("[x](/admin) [y](javascript:1)", "<p>[x](/admin) [y](javascript:1)</p>\n"),
+    ],
+)
+def test_markdown_becomes(text, html):
+    assert to_html(text) == html
+
+
+def test_tables_scroll_and_align_without_a_style():
+    html = to_html("| a | b |\n|---|:-:|\n| 1 | 2 |")
+
+    assert '<div class="table" tabindex="0"><table>' in html
+    assert '<td align="center">2</td>' in html
+    assert "style" not in html
+
+
+@pytest.mark.parametrize("piece", ["[", "![", "[a](b", "**a", "*a ", "<", "&", "> ", "- ", "`a``", "|a", "~~", "_a__"])
+def test_no_text_takes_long(piece):
+    text = piece * (100_000 // len(piece))
+
+    begun = time.process_time()
+    to_html(text)
+
+    # Ten times what it takes; what would be quadratic takes minutes.
+    assert time.process_time() - begun < 30
+
+
+def test_what_is_too_long_to_parse_is_shown_as_it_is():
+    assert to_html("<i>" * MAX_CHARS).startswith('<div class="plain">&lt;i&gt;')

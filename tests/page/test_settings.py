@@ -1,0 +1,85 @@
+from playwright.sync_api import expect
+
+from tests.accounts.visitor import Visitor
+from tests.page.desk import Desk
+
+KEY = "sk-never-shown-again-9876"
+
+
+def test_a_key_is_stored_tried_and_never_shown(desk: Desk):
+    page = desk.page
+    desk.open("/settings")
+    page.get_by_role("link", name="OpenAI-compatible server").click()
+    page.fill("#apiKey", KEY)
+    page.get_by_role("button", name="Test").click()
+    expect(page.locator("#test-result")).to_contain_text("It works")
+    page.fill("#defaultModel", "a-model")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator(".notice")).to_contain_text("saved")
+    expect(page.locator("#apiKey")).to_have_value("")
+    expect(page.locator("#apiKey-help")).to_contain_text("••••9876")
+    assert KEY not in page.content()
+    desk.open("/settings")
+    assert KEY not in page.content()
+    assert desk.user.get("/api/providers/custom/config").json()["defaultModel"] == "a-model"
+
+
+def test_what_is_wrong_is_said_beside_its_field_and_the_key_is_not_given_back(desk: Desk):
+    page = desk.page
+    desk.open("/settings/providers/openai")
+    page.fill("#apiKey", KEY)
+    page.fill("#baseUrl", "ftp://example.org")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator("#baseUrl-errors")).to_be_visible()
+    expect(page.locator("#baseUrl")).to_have_value("ftp://example.org")
+    assert KEY not in page.content()
+
+
+def test_a_key_does_not_follow_to_another_address(desk: Desk):
+    page = desk.page
+    desk.open("/settings/providers/custom")
+    page.fill("#baseUrl", "http://127.0.0.1:9/v1")
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator("#apiKey-errors")).to_contain_text("Enter it again")
+    assert desk.user.get("/api/providers/custom/config").json()["baseUrl"] == desk.upstream.base_url
+
+
+def test_settings_are_deleted(desk: Desk):
+    page = desk.page
+    desk.open("/settings/providers/custom")
+    page.get_by_text("Delete these settings").click()
+    page.get_by_role("button", name="Delete").click()
+
+    expect(page.locator(".notice")).to_contain_text("deleted")
+    assert desk.user.get("/api/providers/custom/config").status_code == 404
+
+
+def test_the_language_is_ones_own_choice(desk: Desk):
+    desk.open("/settings")
+    desk.page.select_option("#language", "zh-hans")
+    desk.page.locator("form.inline-form button").click()
+
+    expect(desk.page.locator("h1")).to_have_text("设置")
+    desk.page.select_option("#language", "")
+    desk.page.locator("form.inline-form button").click()
+    expect(desk.page.locator("h1")).to_have_text("Settings")
+
+
+def test_settings_are_saved_without_scripts(sqlite_server):
+    user = sqlite_server.user()
+    visitor = Visitor(sqlite_server)
+    visitor.sign_in(user.username, user.password)
+
+    saved = visitor.submit("/settings/providers/openai", {"apiKey": KEY, "enabled": "1"})
+    kept = visitor.submit("/settings/providers/openai", {"defaultModel": "gpt-5.2"})
+
+    assert (saved.status_code, kept.status_code) == (302, 302)
+    config = user.get("/api/providers/openai/config").json()
+    assert (config["keyHint"], config["defaultModel"], config["enabled"]) == ("••••9876", "gpt-5.2", False)
+    visitor.submit("/settings/providers/openai", {"removeKey": "1"})
+    assert user.get("/api/providers/openai/config").json()["keyHint"] == ""
+    assert visitor.get("/settings/providers/nobody").status_code == 404
+    assert visitor.get("/settings/providers/demo").status_code == 404
