@@ -29,7 +29,7 @@ class SessionCookieScheme(OpenApiAuthenticationExtension):
             "in": "cookie",
             "name": settings.SESSION_COOKIE_NAME,
             "description": (
-                "The cookie of the chat page. Everything but GET then needs the CSRF token as well: the value "
-                f"of the `{settings.CSRF_COOKIE_NAME}` cookie in the header `X-CSRFToken`."
+                "The cookie of the chat page. Everything but GET then needs the CSRF token as well: "
+                f"the value of the `{settings.CSRF_COOKIE_NAME}` cookie in the header `X-CSRFToken`."
             ),
         }

@@ -27,6 +27,8 @@ from accounts.serializers import (
 )
 from chatproject.api import AsyncAPIView, Continuation
 from chatproject.db import in_db
+from chatproject.errors import Throttled
+from chatproject.openapi import responses
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +51,12 @@ class PublicView(AsyncAPIView):
 
 
 class RegisterView(PublicView):
-    @extend_schema(request=RegisterSerializer, responses={201: SignedInSerializer})
+    @extend_schema(
+        operation_id="register",
+        tags=["Accounts"],
+        request=RegisterSerializer,
+        responses=responses({201: SignedInSerializer}, refusals.RegistrationClosed, Throttled),
+    )
     def post(self, request: Request) -> Continuation:
         """Create an account and sign in."""
         if not settings.REGISTRATION_OPEN:
@@ -65,7 +72,12 @@ class RegisterView(PublicView):
 
 
 class LoginView(PublicView):
-    @extend_schema(request=LoginSerializer, responses=SignedInSerializer)
+    @extend_schema(
+        operation_id="login",
+        tags=["Accounts"],
+        request=LoginSerializer,
+        responses=responses({200: SignedInSerializer}, refusals.InvalidLogin, Throttled),
+    )
     def post(self, request: Request) -> Continuation:
         """Sign in with username and password."""
         serializer = LoginSerializer(data=request.data)
@@ -83,7 +95,12 @@ class LoginView(PublicView):
 
 
 class RefreshView(PublicView):
-    @extend_schema(request=RefreshSerializer, responses=TokenPairSerializer)
+    @extend_schema(
+        operation_id="refreshTokens",
+        tags=["Accounts"],
+        request=RefreshSerializer,
+        responses=responses({200: TokenPairSerializer}, refusals.InvalidToken),
+    )
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for a new pair; the old one is refused from then on."""
         try:
@@ -93,7 +110,12 @@ class RefreshView(PublicView):
 
 
 class LogoutView(PublicView):
-    @extend_schema(request=RefreshSerializer, responses={204: OpenApiResponse()})
+    @extend_schema(
+        operation_id="logout",
+        tags=["Accounts"],
+        request=RefreshSerializer,
+        responses=responses({204: OpenApiResponse(description="It is ended.")}, refusals.InvalidToken),
+    )
     def post(self, request: Request) -> Response:
         """End a refresh token. Ending it twice is no error."""
         try:
@@ -104,12 +126,14 @@ class LogoutView(PublicView):
 
 
 class MeView(AsyncAPIView):
-    @extend_schema(responses=UserSerializer)
+    @extend_schema(operation_id="getMe", tags=["Accounts"], responses=UserSerializer)
     def get(self, request: Request) -> Response:
         """Tell who is signed in."""
         return Response(UserSerializer(_user(request)).data)
 
-    @extend_schema(request=UserSerializer, responses=UserSerializer)
+    @extend_schema(
+        operation_id="updateMe", tags=["Accounts"], request=UserSerializer, responses=UserSerializer
+    )
     def patch(self, request: Request) -> Response:
         """Change the email address or the language of the pages."""
         serializer = UserSerializer(_user(request), data=request.data, partial=True)
@@ -119,7 +143,12 @@ class MeView(AsyncAPIView):
 
 
 class PasswordView(AsyncAPIView):
-    @extend_schema(request=PasswordSerializer, responses=TokenPairSerializer)
+    @extend_schema(
+        operation_id="changePassword",
+        tags=["Accounts"],
+        request=PasswordSerializer,
+        responses=responses({200: TokenPairSerializer}, Throttled),
+    )
     def post(self, request: Request) -> Continuation:
         """Change the password. Everything signed in before is signed out; go on with the new tokens."""
         limits.count_password_try(request)

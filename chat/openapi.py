@@ -187,8 +187,12 @@ LAST_EVENT_ID = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The `id` of the last event that arrived. Without it the stream begins at the start.",
 )
-SESSION_ID = OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The conversation.")
-MESSAGE_ID = OpenApiParameter("message_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The message.")
+SESSION_ID = OpenApiParameter(
+    "session_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The conversation."
+)
+MESSAGE_ID = OpenApiParameter(
+    "message_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The message."
+)
 CURSOR = OpenApiParameter("cursor", str, description="`next` of the page before.")
 
 
@@ -420,7 +424,10 @@ messages = describe(
         parameters=[
             SESSION_ID,
             OpenApiParameter(
-                "branches", str, enum=["all"], description="`all` lists every branch, not only the chosen one."
+                "branches",
+                str,
+                enum=["all"],
+                description="`all` lists every branch, not only the chosen one.",
             ),
             CURSOR,
             limit(1000, 200),

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-import inflection
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
-from chatproject.errors import ApiError, Text
+from chatproject.errors import PLAIN, ApiError, Text
 
 DESCRIPTIONS = {
     400: "The request is not acceptable; `fields` says where, as far as it is about fields.",
@@ -50,9 +49,16 @@ class InvalidInput(ApiError):
     text: Text = _("Check what you entered.")
 
 
+class NotAllowed(ApiError):
+    """Stands for DRF's refusals of what somebody may not do."""
+
+    status_code = 403
+    code, text = PLAIN[403]
+
+
 def example_name(code: str) -> str:
     """Return the name that drf-spectacular gives to an example of this code."""
-    return str(inflection.camelize(code))
+    return "".join(word.capitalize() for word in code.split("_"))
 
 
 def status_of(refused: Any) -> int:

@@ -2,12 +2,10 @@
 
 import functools
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpResponse
-from django.utils.translation import get_language
-from django.utils.translation import override as in_language
+from django.utils import translation
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
@@ -46,17 +44,17 @@ class SchemaView(AsyncAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        renderer = request.accepted_renderer
-        # Describing everything takes seconds of a processor, and anybody may ask.
+        # Describing everything takes seconds of a processor, and anybody may ask: once is enough.
         with _one_at_a_time:
-            content = _document(get_language(), type(renderer))
-        return HttpResponse(content, content_type=f"{renderer.media_type}; charset=utf-8")
+            content = _document(request.accepted_renderer.format)
+        return HttpResponse(content, content_type=f"{request.accepted_media_type}; charset=utf-8")
 
 
-@functools.lru_cache(maxsize=16)
-def _document(language: str, renderer: type[Any]) -> bytes:
-    with in_language(language):
-        return bytes(renderer().render(SchemaGenerator().get_schema(request=None, public=True)))
+@functools.cache
+def _document(form: str) -> bytes:
+    renderer = OpenApiYamlRenderer() if form == "yaml" else OpenApiJsonRenderer()
+    with translation.override("en"):  # the language of all its descriptions
+        return bytes(renderer.render(SchemaGenerator().get_schema(request=None, public=True)))
 
 
 class DocsView(SpectacularSwaggerSplitView):
@@ -71,26 +69,23 @@ class DocsView(SpectacularSwaggerSplitView):
 
 def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
     """Add what drf-spectacular cannot know; called for every document (`POSTPROCESSING_HOOKS`)."""
-    for method, operation in _operations(result):
+    for method, operation in (item for path in result["paths"].values() for item in path.items()):
         _add_common_refusals(method, operation)
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AcceptLanguage"})
-    result["paths"] |= OTHER_PATHS
-    for _, operation in _operations(result):
         for status, response in operation["responses"].items():
             _add_headers(status, response)
             _describe_stream(response)
+    result["paths"] |= OTHER_PATHS
     components = result["components"]
+    for name in ALWAYS_WHOLE:
+        schema = components["schemas"][name]
+        schema["required"] = sorted(schema["properties"])
     components["schemas"]["Readiness"] = READINESS
     components["parameters"] = {"AcceptLanguage": ACCEPT_LANGUAGE}
     components["headers"] = HEADERS
     components["securitySchemes"]["metricsToken"] = METRICS_TOKEN
     return result
-
-
-def _operations(result: Json) -> Iterator[tuple[str, Json]]:
-    for operations in result["paths"].values():
-        yield from operations.items()
 
 
 def _add_common_refusals(method: str, operation: Json) -> None:
@@ -109,13 +104,15 @@ def _add_common_refusals(method: str, operation: Json) -> None:
 
 
 def _add_refusal(operation: Json, status: int, code: str, text: Text) -> None:
-    response = operation["responses"].setdefault(str(status), _refusal(status))
-    example = {"value": {"error": text, "code": code}}
-    response["content"]["application/json"]["examples"].setdefault(example_name(code), example)
+    refusal = _refusal(status, code, text)
+    response = operation["responses"].setdefault(str(status), refusal)
+    examples = refusal["content"]["application/json"]["examples"]
+    response["content"]["application/json"]["examples"] |= examples
 
 
-def _refusal(status: int) -> Json:
-    content = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": {}}
+def _refusal(status: int, code: str, text: Text) -> Json:
+    examples = {example_name(code): {"value": {"error": text, "code": code}}}
+    content = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": examples}
     return {"description": DESCRIPTIONS[status], "content": {"application/json": content}}
 
 
@@ -133,6 +130,8 @@ def _describe_stream(response: Json) -> None:
         stream["examples"] = {"Answer": {"serializedValue": chat.openapi.STREAM_EXAMPLE}}
 
 
+# Their serializers also take changes, in which most may be left out; what is given has all of it.
+ALWAYS_WHOLE = ("Message", "Session", "User")
 ACCEPT_LANGUAGE: Json = {
     "name": "Accept-Language",
     "in": "header",
@@ -178,7 +177,10 @@ OTHER_PATHS: Json = {
         "Whether the database and, where one is set, Redis answer",
         {
             "200": _content("They do.", "application/json", _READINESS),
-            "503": {"description": "Not all of them do.", "content": {"application/json": {"schema": _READINESS}}},
+            "503": {
+                "description": "Not all of them do.",
+                "content": {"application/json": {"schema": _READINESS}},
+            },
         },
     ),
     "/metrics": _get(
@@ -186,7 +188,7 @@ OTHER_PATHS: Json = {
         "Numbers for Prometheus",
         {
             "200": _content("Prometheus' text format.", "text/plain"),
-            "403": _refusal(403),
+            "403": _refusal(403, *PLAIN[403]),
         },
         security=[{"metricsToken": []}, {"bearer": []}, {"sessionCookie": []}],
         description="For staff, or with the server's `METRICS_TOKEN`.",

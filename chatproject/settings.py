@@ -219,7 +219,10 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "AI chat",
-    "DESCRIPTION": "Streaming chat with the language models of many providers.",
+    "DESCRIPTION": (
+        "Streaming chat with the language models of many providers. Bodies and answers are JSON. "
+        "Objects may gain keys and streams may gain events; nothing is renamed."
+    ),
     "VERSION": "1",
     "OAS_VERSION": "3.2.0",  # the first that can describe the events of a stream
     "TAGS": [
@@ -240,6 +243,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "CAMELIZE_NAMES": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "SCHEMA_PATH_PREFIX": "/api",
 }
 

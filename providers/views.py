@@ -11,7 +11,7 @@ from typing import Any
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,11 +20,13 @@ from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation
 from chatproject.db import in_db
 from chatproject.errors import ApiError
+from chatproject.openapi import NotAllowed, responses
 from providers import crypto, services
 from providers.addresses import origin
 from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
 from providers.errors import ModelNotFound, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
+from providers.openapi import ASKING, PROVIDER, SHARED
 from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec, adapter_for
 from providers.resolve import (
     ProviderNotConfigured,
@@ -60,8 +62,6 @@ MOST_MODELS = 5000
 # These list their models to anybody, so that only a question tells whether the key is right.
 OPEN_LISTS = frozenset({"openrouter"})
 
-SHARED = OpenApiParameter("shared", bool, description="The settings for everyone; staff only.")
-
 
 class NoSuchProvider(ProviderUnknown):
     status_code = 404
@@ -77,7 +77,7 @@ class NeedsNoConfig(ApiError):
 
 
 class ProvidersView(AsyncAPIView):
-    @extend_schema(responses=ProviderListSerializer)
+    @extend_schema(operation_id="listProviders", tags=["Providers"], responses=ProviderListSerializer)
     def get(self, request: Request) -> Response:
         """List every provider that this server knows, and whether it can be used."""
         rows: dict[str, list[ProviderConfig]] = {}
@@ -88,7 +88,12 @@ class ProvidersView(AsyncAPIView):
 
 
 class ConfigView(AsyncAPIView):
-    @extend_schema(parameters=[SHARED], responses=ConfigViewSerializer)
+    @extend_schema(
+        operation_id="getProviderConfig",
+        tags=["Providers"],
+        parameters=[PROVIDER, SHARED],
+        responses=responses({200: ConfigViewSerializer}, NoSuchProvider, NoConfig, NotAllowed),
+    )
     def get(self, request: Request, provider: str) -> Response:
         """Give one's settings for a provider; the key itself is never given."""
         row = _stored(_owner(request), _spec(provider))
@@ -96,7 +101,13 @@ class ConfigView(AsyncAPIView):
             raise NoConfig
         return Response(ConfigViewSerializer(row).data)
 
-    @extend_schema(parameters=[SHARED], request=ConfigSerializer, responses=ConfigViewSerializer)
+    @extend_schema(
+        operation_id="putProviderConfig",
+        tags=["Providers"],
+        parameters=[PROVIDER, SHARED],
+        request=ConfigSerializer,
+        responses=responses({200: ConfigViewSerializer}, NeedsNoConfig, NoSuchProvider, NotAllowed),
+    )
     def put(self, request: Request, provider: str) -> Response:
         """Store or change the settings. What is left out stays as it is, the key too."""
         owner = _owner(request)
@@ -109,7 +120,14 @@ class ConfigView(AsyncAPIView):
             raise by_wire_name(exc) from exc
         return Response(ConfigViewSerializer(row).data)
 
-    @extend_schema(parameters=[SHARED], responses={204: OpenApiResponse()})
+    @extend_schema(
+        operation_id="deleteProviderConfig",
+        tags=["Providers"],
+        parameters=[PROVIDER, SHARED],
+        responses=responses(
+            {204: OpenApiResponse(description="They are deleted.")}, NoSuchProvider, NoConfig, NotAllowed
+        ),
+    )
     def delete(self, request: Request, provider: str) -> Response:
         """Delete the settings, the key with them."""
         row = _stored(_owner(request), _spec(provider))
@@ -120,7 +138,12 @@ class ConfigView(AsyncAPIView):
 
 
 class ModelsView(AsyncAPIView):
-    @extend_schema(responses=ModelListSerializer)
+    @extend_schema(
+        operation_id="listModels",
+        tags=["Providers"],
+        parameters=[PROVIDER],
+        responses=responses({200: ModelListSerializer}, NoSuchProvider, *ASKING),
+    )
     def get(self, request: Request, provider: str) -> Response | Continuation:
         """Ask the provider which models there are; the answer is kept for some minutes."""
         access = resolve(request.user, _spec(provider).id)
@@ -140,7 +163,13 @@ class ModelsView(AsyncAPIView):
 
 
 class TestView(AsyncAPIView):
-    @extend_schema(parameters=[SHARED], request=AccessSerializer, responses=TestedSerializer)
+    @extend_schema(
+        operation_id="testProvider",
+        tags=["Providers"],
+        parameters=[PROVIDER, SHARED],
+        request=AccessSerializer,
+        responses=responses({200: TestedSerializer}, NotAllowed, NoSuchProvider, *ASKING),
+    )
     def post(self, request: Request, provider: str) -> Continuation:
         """Try the stored settings, or the ones given, which are not stored."""
         spec = _spec(provider)
@@ -149,8 +178,11 @@ class TestView(AsyncAPIView):
         serializer.is_valid(raise_exception=True)
         given = serializer.validated_data
         limits.count(request, group="provider-test", key=str(request.user.pk), rate=TEST_RATE)
-        if (given or owner is None) and spec.protocol != "demo":
-            access = _access_to_try(spec, _stored(owner, spec), given)
+        row = _stored(owner, spec)
+        # Settings can be tried before they are switched on, which `resolve` would not let through.
+        of_its_own = bool(given) or owner is None or (row is not None and (row.has_key or row.base_url != ""))
+        if of_its_own and spec.protocol != "demo":
+            access = _access_to_try(spec, row, given)
         else:
             access = resolve(request.user, spec.id)
         return Continuation(self, partial(self._try, access))
