@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from .errors import AnswerTooLarge, WrongAddress
+from .errors import AnswerTooLarge, BrokenStream, WrongAddress
 from .sse import Decoder, Event, TooLong
 from .text import load_json
 
@@ -20,7 +20,8 @@ async def events(
 
     A JSON document in place of a stream is one event, whatever its content type
     was. An event left open at the end is given if its JSON is whole, and so is a
-    JSON object that was printed into the stream without being an event.
+    JSON object that was printed into the stream without being an event. Raises
+    `BrokenStream` where the last event is cut.
     """
     decoder = Decoder(max_bytes=max_event)
     first = await _beginning(chunks)
@@ -39,9 +40,11 @@ async def events(
                 yield batch
     except TooLong as exc:
         raise AnswerTooLarge(f"one {exc} of more than {max_event} bytes") from exc
-    left = (decoder.end(), Event(decoder.stray))
-    if batch := [event for event in left if event and _is_whole(event.data)]:
+    left = decoder.end()
+    if batch := [event for event in (left, Event(decoder.stray)) if event and _is_whole(event.data)]:
         yield batch
+    if left and left not in batch:
+        raise BrokenStream("the stream was cut off inside an event")
 
 
 async def lines(
@@ -65,7 +68,9 @@ async def lines(
             size += len(tail)
             if size > max_line:
                 raise AnswerTooLarge(f"one line of more than {max_line} bytes")
-    if (last := b"".join(rest)).strip() and _is_whole(last):
+    if (last := b"".join(rest)).strip():
+        if not _is_whole(last):
+            raise BrokenStream("the stream was cut off inside a line")
         yield [Event(last)]
 
 

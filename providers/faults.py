@@ -176,14 +176,16 @@ _NO_CREDIT = re.compile(
 )
 # What a web framework answers for a path it does not have.
 _NO_PATH = re.compile(
-    r"(404 )?(page )?not found\W*|invalid url.*|(cannot|unknown|no route|unrecognized).{0,80}", re.I | re.S
+    r"(404 )?((page|file|path|route|resource) )?not found\W*|invalid url.*"
+    r"|(cannot|unknown|no route|unrecognized).{0,80}",
+    re.I | re.S,
 )
 _NOT_TAKEN = re.compile(
     r"unsupported|not support|only .{0,40}(is )?(allowed|supported)|deprecated|unrecognized|not permitted",
     re.I,
 )
 _PARAMETER = re.compile(
-    r"temperature|top_p|max_tokens|max_completion_tokens|reasoning_effort|stream_options|thinking"
+    r"temperature|top_p|max_tokens|max_completion_tokens|reasoning_effort|stream_options|reasoning\.\w+|thinking"
 )
 _TRY_AGAIN = re.compile(
     r"(?:try again|retry) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s))?", re.I
@@ -375,7 +377,8 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text fit for a log: one line, bounded, and nothing in it that looks like a key."""
     text = text[: 8 * _MAX_DETAIL]
     for secret in secrets:
-        if secret:
+        # Something shorter is no key, and would be found in every other word.
+        if len(secret) >= 6:
             text = text.replace(secret, "***")
     for pattern, with_ in ((_MASKED, "***"), (_ECHOED, r"\1***"), (_KEY_SHAPED, "***")):
         text = pattern.sub(with_, text)

@@ -167,7 +167,8 @@ class GeminiReader:
     def finished(self, broken: ProviderError | None) -> Finished:
         if self._error is not None:
             raise self._error
-        if self._finish is not None:
+        # Older models give a reason with every piece, so that a broken connection may have cost text.
+        if self._finish is not None and broken is None:
             calls = self._calls and self._finish is FinishReason.STOP
             return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
         raise broken or BrokenStream("the stream ended without a finish reason")

@@ -4,7 +4,16 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
-from ..base import ChatRequest, Finished, FinishReason, ReasoningDelta, StreamPart, TextDelta, Usage
+from ..base import (
+    ChatMessage,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    ReasoningDelta,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
 from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
@@ -31,11 +40,7 @@ def build_body(request: ChatRequest, quirks: frozenset[str] = frozenset()) -> di
     system = [message.content for message in request.messages if message.role == "system"]
     body: dict[str, Any] = {
         "model": request.model,
-        "input": [
-            {"role": message.role, "content": message.content}
-            for message in request.messages
-            if message.role != "system"
-        ],
+        "input": [_item(message) for message in request.messages if message.role != "system"],
         "stream": True,
         # The conversation is kept here; the provider need not keep it too.
         "store": False,
@@ -54,6 +59,16 @@ def build_body(request: ChatRequest, quirks: frozenset[str] = frozenset()) -> di
     if reasoning := {name: value for name, value in reasoning.items() if value is not None}:
         body["reasoning"] = reasoning
     return body
+
+
+def _item(message: ChatMessage) -> dict[str, Any]:
+    # A plain string would do for OpenAI; others tell the model's own words only by their type.
+    kind = "output_text" if message.role == "assistant" else "input_text"
+    return {
+        "type": "message",
+        "role": message.role,
+        "content": [{"type": kind, "text": message.content}],
+    }
 
 
 def drop_parameter(body: dict[str, Any], name: str) -> bool:

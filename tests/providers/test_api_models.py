@@ -109,6 +109,13 @@ def test_stored_settings_are_tried(alice: User, upstream: Upstream) -> None:
     assert asked_with(upstream, f"sk-{alice.username}-0123456789") == 1
 
 
+def test_settings_can_be_tried_before_they_are_switched_on(alice: User) -> None:
+    alice.configure("custom", enabled=False)
+
+    assert alice.post(TEST, json={}).json().get("ok") is True
+    assert alice.get(MODELS).json()["code"] == "provider_not_configured"
+
+
 def test_given_settings_are_tried_and_not_stored(bob: User, upstream: Upstream) -> None:
     key = f"sk-{bob.username}-just-tried"
 
