@@ -161,11 +161,14 @@ data: {{"messageId":"{_ANSWER}","finishReason":"stop","usage":{{"inputTokens":9,
 "responseTime":421,"status":"complete"}}
 """
 
+# Tools that do not know `itemSchema` yet show this at least.
+_TABLE = "\n".join(f"| `{name}` | {when} |" for name, (when, _) in EVENTS.items())
 EVENT_STREAM = OpenApiResponse(
     StreamEvent,
     description=(
         "The answer as server-sent events. Exactly one of `done` and `error` ends it. Lines that begin "
-        "with a colon only keep the connection open."
+        "with a colon only keep the connection open.\n\n"
+        f"| event | when |\n| --- | --- |\n{_TABLE}\n\n```\n{STREAM_EXAMPLE}```"
     ),
 )
 STREAM = {(200, "text/event-stream"): EVENT_STREAM}

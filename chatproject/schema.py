@@ -44,7 +44,7 @@ class SchemaView(AsyncAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        # Describing everything takes seconds of a processor, and anybody may ask: once is enough.
+        # Describing everything takes a while, and anybody may ask: once is enough.
         with _one_at_a_time:
             content = _document(request.accepted_renderer.format)
         return HttpResponse(content, content_type=f"{request.accepted_media_type}; charset=utf-8")
@@ -70,6 +70,8 @@ class DocsView(SpectacularSwaggerSplitView):
 def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
     """Add what drf-spectacular cannot know; called for every document (`POSTPROCESSING_HOOKS`)."""
     for method, operation in (item for path in result["paths"].values() for item in path.items()):
+        # Without one of its own, an operation is summed up by the first sentence about it.
+        operation.setdefault("summary", operation.get("description", "").split(". ")[0].removesuffix("."))
         _add_common_refusals(method, operation)
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AcceptLanguage"})
@@ -111,7 +113,7 @@ def _add_refusal(operation: Json, status: int, code: str, text: Text) -> None:
 
 
 def _refusal(status: int, code: str, text: Text) -> Json:
-    examples = {example_name(code): {"value": {"error": text, "code": code}}}
+    examples = {example_name(code): {"summary": code, "value": {"error": text, "code": code}}}
     content = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": examples}
     return {"description": DESCRIPTIONS[status], "content": {"application/json": content}}
 
