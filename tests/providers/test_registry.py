@@ -19,8 +19,19 @@ def test_every_provider_can_be_shown_and_asked():
         assert adapter_for(ProviderAccess(spec, spec.base_url or "https://example.com", "k"))
 
 
+def test_every_provider_of_the_contract_is_there_in_its_order():
+    ids = """openai openai-responses anthropic gemini deepseek qwen zhipu moonshot mistral groq xai
+        openrouter azure ollama custom demo"""
+
+    assert list(PROVIDERS) == ids.split()
+
+
 def test_those_that_need_no_key_are_known():
-    assert {spec.id for spec in PROVIDERS.values() if not spec.requires_key} == {"custom", "demo"}
+    assert {spec.id for spec in PROVIDERS.values() if not spec.requires_key} == {
+        "ollama",
+        "custom",
+        "demo",
+    }
 
 
 def test_a_key_is_never_shown():
