@@ -1,5 +1,6 @@
 """Whom we can talk to. Adding a provider that speaks a protocol we know is an entry here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -173,15 +174,15 @@ _SPECS = (
 PROVIDERS: dict[str, ProviderSpec] = {spec.id: spec for spec in _SPECS}
 
 
-_WITH_QUIRKS: dict[str, type[OpenAIAdapter]] = {
+# Protocol to adapter.
+_ADAPTERS: dict[str, Callable[..., Adapter]] = {
     "openai": OpenAIAdapter,
     "responses": ResponsesAdapter,
     "azure": AzureAdapter,
-}
-_PLAIN: dict[str, type[AnthropicAdapter | GeminiAdapter | OllamaAdapter]] = {
     "anthropic": AnthropicAdapter,
     "gemini": GeminiAdapter,
     "ollama": OllamaAdapter,
+    "demo": lambda client, **access: DemoAdapter(),
 }
 
 
@@ -191,9 +192,5 @@ def adapter_for(access: ProviderAccess, client: "httpx.AsyncClient | None" = Non
     Can be called on any thread: the shared client is looked up when it is used.
     """
     spec = access.spec
-    if spec.protocol == "demo":
-        return DemoAdapter()
-    if spec.protocol in _WITH_QUIRKS:
-        made = _WITH_QUIRKS[spec.protocol]
-        return made(client, base_url=access.base_url, api_key=access.api_key, quirks=spec.quirks)
-    return _PLAIN[spec.protocol](client, base_url=access.base_url, api_key=access.api_key)
+    quirks = {"quirks": spec.quirks} if spec.quirks else {}
+    return _ADAPTERS[spec.protocol](client, base_url=access.base_url, api_key=access.api_key, **quirks)

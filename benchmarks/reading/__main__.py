@@ -27,6 +27,7 @@ from providers import transport
 from providers.base import ChatMessage, ChatRequest, TextDelta
 from providers.registry import PROVIDERS, ProviderAccess, adapter_for
 
+_client: httpx.AsyncClient
 Read = Callable[[str], Awaitable[int]]
 QUESTION = ChatRequest("a-model", (ChatMessage("user", "Hi"),))
 
