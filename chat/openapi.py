@@ -6,7 +6,12 @@ from django.conf import settings
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.plumbing import ResolvedComponent
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema_serializer,
+)
 from drf_spectacular.utils import extend_schema as operation
 from drf_spectacular.utils import extend_schema_view as describe
 from rest_framework import serializers
@@ -27,6 +32,7 @@ from chat.serializers import (
 )
 from chatproject.errors import Throttled
 from chatproject.openapi import InvalidInput, SuccessSerializer, responses
+from providers.registry import PROVIDERS
 from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured, ProviderUnknown
 
 # --- the event stream --------------------------------------------------------------------------------------
@@ -135,6 +141,8 @@ class LineExtension(OpenApiSerializerFieldExtension):
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string", "maxLength": self.target.max_length}
+        if direction == "request" and self.target.field_name == "provider":
+            return {"type": "string", "enum": [*PROVIDERS, *([""] if self.target.allow_blank else [])]}
         if direction == "request" and not self.target.allow_blank:
             schema |= {"minLength": 1, "pattern": r"\S"}
         return schema
@@ -218,6 +226,7 @@ STARTING = (
 )
 
 
+@extend_schema_serializer(many=False)
 class SessionListSerializer(serializers.Serializer[Any]):
     sessions = SessionSerializer(many=True)
     next = serializers.CharField(allow_null=True, help_text="`cursor` for the next page, if there is one.")

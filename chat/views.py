@@ -99,11 +99,11 @@ class Begun:
 
 
 def asked_by(request: Request, **kwargs: Any) -> services.Asked:
-    key = request.headers.get("Idempotency-Key", "")
-    if key and not _KEY.fullmatch(key):
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
         raise refusals.IdempotencyKeyInvalid
     print_ = services.fingerprint(request.path, request.data) if key else ""
-    return services.Asked(request.user, lambda: limit_answers(request), key, print_)
+    return services.Asked(request.user, lambda: limit_answers(request), key or "", print_)
 
 
 def limit_answers(request: Request) -> None:

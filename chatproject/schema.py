@@ -78,6 +78,7 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
         for status, response in operation["responses"].items():
             _add_headers(status, response)
             _describe_stream(response)
+        _add_links(operation)
     result["paths"] |= OTHER_PATHS
     components = result["components"]
     for name in ALWAYS_WHOLE:
@@ -132,6 +133,39 @@ def _describe_stream(response: Json) -> None:
         stream["examples"] = {"Answer": {"serializedValue": chat.openapi.STREAM_EXAMPLE}}
 
 
+def _add_links(operation: Json) -> None:
+    """Say which of its answers' values other operations take."""
+    if link := LINKS.get(operation["operationId"]):
+        status, parameter, value, targets = link
+        operation["responses"][status]["links"] = {
+            target: {"operationId": target, "parameters": {parameter: value}} for target in targets
+        }
+
+
+LINKS = {
+    "createSession": (
+        "201",
+        "sessionId",
+        "$response.body#/id",
+        (
+            "getSession",
+            "updateSession",
+            "deleteSession",
+            "renameSession",
+            "listMessages",
+            "stopAnswer",
+            "resumeAnswer",
+            "regenerateAnswer",
+            "chooseBranch",
+        ),
+    ),
+    "listMessages": (
+        "200",
+        "messageId",
+        "$response.body#/messages/0/id",
+        ("editMessage", "continueAnswer", "deleteMessage"),
+    ),
+}
 # Their serializers also take changes, in which most may be left out; what is given has all of it.
 ALWAYS_WHOLE = ("Message", "Session", "User")
 ACCEPT_LANGUAGE: Json = {

@@ -1,11 +1,15 @@
 """What the operations of the provider API share in their description."""
 
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.utils import OpenApiParameter
 
 from chatproject.errors import Throttled
 from providers import errors
 from providers.registry import PROVIDERS
 from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured
+from providers.serializers import GIVEN
 
 PROVIDER = OpenApiParameter(
     "provider", str, OpenApiParameter.PATH, enum=list(PROVIDERS), description="The provider's id."
@@ -30,3 +34,17 @@ ASKING = (
     errors.RateLimited,
     errors.ProviderTimeout,
 )
+
+
+class AccessExtension(OpenApiSerializerExtension):
+    """Unknown fields are refused; those that only we can set are ignored when they are sent back."""
+
+    target_class = "providers.serializers.AccessSerializer"
+    match_subclasses = True
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
+        if direction == "request":
+            schema["properties"] |= {name: {"description": "Ignored."} for name in sorted(GIVEN)}
+            schema["additionalProperties"] = False
+        return schema

@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import ValidationError as InvalidParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -20,7 +21,7 @@ from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation
 from chatproject.db import in_db
 from chatproject.errors import ApiError
-from chatproject.openapi import NotAllowed, responses
+from chatproject.openapi import InvalidInput, NotAllowed, responses
 from providers import crypto, services
 from providers.addresses import origin
 from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
@@ -92,7 +93,7 @@ class ConfigView(AsyncAPIView):
         operation_id="getProviderConfig",
         tags=["Providers"],
         parameters=[PROVIDER, SHARED],
-        responses=responses({200: ConfigViewSerializer}, NoSuchProvider, NoConfig, NotAllowed),
+        responses=responses({200: ConfigViewSerializer}, InvalidInput, NoSuchProvider, NoConfig, NotAllowed),
     )
     def get(self, request: Request, provider: str) -> Response:
         """Give one's settings for a provider; the key itself is never given."""
@@ -125,7 +126,11 @@ class ConfigView(AsyncAPIView):
         tags=["Providers"],
         parameters=[PROVIDER, SHARED],
         responses=responses(
-            {204: OpenApiResponse(description="They are deleted.")}, NoSuchProvider, NoConfig, NotAllowed
+            {204: OpenApiResponse(description="They are deleted.")},
+            InvalidInput,
+            NoSuchProvider,
+            NoConfig,
+            NotAllowed,
         ),
     )
     def delete(self, request: Request, provider: str) -> Response:
@@ -263,7 +268,11 @@ def _configurable(provider: str) -> ProviderSpec:
 
 def _owner(request: Request) -> Any:
     """Return whose settings are meant: the user's own, or, for None, everyone's."""
-    if request.query_params.get("shared", "").lower() not in {"1", "true"}:
+    shared = request.query_params.get("shared", "").lower()
+    if shared not in {"", "0", "1", "false", "true"}:
+        # Taken for a no, it would put a key that is meant for everyone into one's own settings.
+        raise InvalidParameter({"shared": [_("Give true or false.")]})
+    if shared not in {"1", "true"}:
         return request.user
     if not request.user.is_staff:
         raise PermissionDenied
