@@ -24,7 +24,7 @@ SCHEMES = {"http", "https", "mailto"}
 
 _LANGUAGE_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+#-_.")
 _TAGS = {
-    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
+    *("p", "br", "hr", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
     *("strong", "em", "s", "a", "code", "pre", "figure", "figcaption", "div"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
@@ -77,6 +77,15 @@ class _Renderer(RendererHTML):
 
     def table_close(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         return "</table></div>\n"
+
+    def _heading(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        # The page has its title at the first level, and whose message it is at the second.
+        token = tokens[idx]
+        token.tag = f"h{min(int(token.tag[1:]) + 2, 6)}"
+        return self.renderToken(tokens, idx, options, env)
+
+    heading_open = _heading
+    heading_close = _heading
 
     def _cell(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         # The parser aligns with a style attribute, which the page's policy refuses.

@@ -13,6 +13,17 @@ MESSAGES = "/admin/chat/message/"
 
 
 @pytest.fixture
+def alice(server: Server) -> User:
+    """Somebody who talks to the demo, which does what it is told to."""
+    return server.user()
+
+
+@pytest.fixture
+def bob(server: Server) -> User:
+    return server.user()
+
+
+@pytest.fixture
 def administrator(server: Server) -> Visitor:
     visitor = Visitor(server)
     visitor.sign_in("admin", server.environ["ADMIN_PASSWORD"])

@@ -29,6 +29,7 @@ from chat.markdown import MAX_CHARS, to_html
             '```"><b\nx\n```',
             '<figure class="code"><figcaption></figcaption><pre tabindex="0"><code>x\n</code></pre></figure>\n',
         ),
+        ("# a\n\n#### b", "<h3>a</h3>\n<h6>b</h6>\n"),
         ("[x](/admin) [y](javascript:1)", "<p>[x](/admin) [y](javascript:1)</p>\n"),
     ],
 )

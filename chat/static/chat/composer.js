@@ -68,7 +68,7 @@ export class Composer extends EventTarget {
       this.#enable();
     });
     this.provider.addEventListener("change", () => this.#chooseProvider());
-    this.model.addEventListener("input", () => this.#list());
+    this.model.addEventListener("input", () => this.#list({ typed: true }));
     this.model.addEventListener("change", () => this.#show());
     this.model.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.isComposing) {
@@ -139,16 +139,15 @@ export class Composer extends EventTarget {
     }
   }
 
-  #list() {
+  /** Show the models to choose from: all of them, or, once something is typed, those that fit. */
+  #list({ typed = false } = {}) {
     const models = this.lists.get(this.provider.value) ?? this.#known()?.models ?? [];
-    const typed = this.model.value.trim().toLowerCase();
-    // A whole name is a choice already made: show what else there is.
-    const exact = models.some((model) => model.toLowerCase() === typed);
-    const fitting = exact ? models : models.filter((model) => model.toLowerCase().includes(typed));
+    const wanted = this.model.value.trim().toLowerCase();
+    const fitting = typed ? models.filter((model) => model.toLowerCase().includes(wanted)) : models;
     const items = fitting.slice(0, 100).map((model) => {
       const button = make("button", { type: "button" }, model);
       button.dataset.model = model;
-      button.setAttribute("aria-pressed", String(model.toLowerCase() === typed));
+      button.setAttribute("aria-pressed", String(model.toLowerCase() === wanted));
       return make("li", {}, button);
     });
     one("#models", this.form).replaceChildren(...items);
