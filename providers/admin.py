@@ -62,10 +62,16 @@ class ProviderConfigForm(forms.ModelForm):
         super()._post_clean()  # type: ignore[misc]  # known to Django's own forms, not to the stubs
         if self.errors:
             return
+        spec = PROVIDERS.get(self.instance.provider)
+        if spec is None:
+            self.add_error(
+                None, _("This server no longer knows this provider. The settings can only be deleted.")
+            )
+            return
         key = "" if self.cleaned_data["remove_key"] else self.cleaned_data["new_key"] or None
         changes = services.Changes(api_key=key, base_url=self.cleaned_data["address"])
         try:
-            services.apply(PROVIDERS[self.instance.provider], self.instance, changes)
+            services.apply(spec, self.instance, changes)
         except ValidationError as exc:
             for name, errors in exc.error_dict.items():
                 self.add_error(_FIELDS.get(name), errors)
