@@ -4,14 +4,13 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 
-from accounts.counters import purge_expired
 from chat import checkpoints, faults, leases, services
 from chat.answers import Outcome, RunningAnswer, running
 from chatproject.db import in_db
@@ -65,7 +64,8 @@ async def persist(work: Callable[[], bool]) -> bool:
         pause = min(pause * 2, 2)
 
 
-async def start() -> None:
+async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
+    """Begin the rhythm of this process; `purges` are what others want done now and then."""
     global _ticker, draining
     draining = False
     transport.configure(
@@ -77,7 +77,7 @@ async def start() -> None:
         )
     )
     await in_db(leases.interrupt_abandoned)
-    _ticker = asyncio.create_task(_tick())
+    _ticker = asyncio.create_task(_tick(purges))
     _drain_on_sigterm()
 
 
@@ -143,7 +143,7 @@ def _begin_drain() -> None:
         _drain = asyncio.get_running_loop().create_task(drain(grace=settings.CHAT_SHUTDOWN_GRACE_SECONDS))
 
 
-async def _tick() -> None:
+async def _tick(purges: Iterable[Callable[[], object]]) -> None:
     """Keep the running answers, hear stops, ping idle readers, and now and then tidy up."""
     loop = asyncio.get_running_loop()
     number = 0
@@ -156,7 +156,7 @@ async def _tick() -> None:
                 if count := await in_db(leases.interrupt_abandoned):
                     logger.warning("%d answers of a process that is gone were interrupted", count)
             if number % PURGE_TICKS == 0:
-                await in_db(_purge)
+                await in_db(_purge, purges)
         except DATABASE_ERRORS as exc:
             logger.warning("the database does not answer: %s", type(exc).__name__)
         except Exception:
@@ -165,7 +165,6 @@ async def _tick() -> None:
             answer.ping_idle(loop.time())
 
 
-def _purge() -> None:
-    purge_expired()
-    leases.purge()
-    services.purge_idempotency_keys()
+def _purge(others: Iterable[Callable[[], object]]) -> None:
+    for purge in (leases.purge, services.purge_idempotency_keys, *others):
+        purge()
