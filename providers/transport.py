@@ -12,6 +12,7 @@ Where a function takes a client, `None` means the process's shared one.
 """
 
 import asyncio
+import errno
 import json
 import logging
 import socket
@@ -298,7 +299,11 @@ class _GuardedResolver(aiohttp.abc.AbstractResolver):
 def _checked_socket(info: Any) -> socket.socket:
     """Make the socket for one address: the last place where an address can be refused."""
     family, kind, proto, _, address = info
-    check_address(str(address[0]), allow_private=_limits.allow_private)
+    try:
+        check_address(str(address[0]), allow_private=_limits.allow_private)
+    except AddressRefused as exc:
+        # What tries one address after the other only knows operating system errors.
+        raise PermissionError(errno.EACCES, str(exc.detail)) from exc
     made = socket.socket(family, kind, proto)
     made.setblocking(False)
     return made
@@ -422,6 +427,8 @@ def _as_httpx() -> Iterator[None]:
     except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as exc:
         raise httpx.ConnectTimeout(str(exc)) from exc
     except aiohttp.ClientConnectorError as exc:
+        if isinstance(exc.os_error, PermissionError) and isinstance(exc.os_error.__cause__, AddressRefused):
+            raise exc.os_error.__cause__ from exc
         raise httpx.ConnectError(str(exc)) from exc
     except TimeoutError as exc:
         raise httpx.ReadTimeout("no answer in time") from exc

@@ -256,6 +256,29 @@ async def test_the_last_check_is_made_on_the_address_itself(set_limits):
     assert server.connections == 1
 
 
+async def test_no_one_of_several_addresses_is_connected_to(set_limits):
+    class Careless(aiohttp.abc.AbstractResolver):
+        async def resolve(self, host, port=0, family=socket.AF_INET):
+            both = ("127.0.0.1", "127.0.0.2")
+            return [
+                {"hostname": host, "host": a, "port": port, "family": socket.AF_INET, "proto": 6, "flags": 0}
+                for a in both
+            ]
+
+        async def close(self):
+            pass
+
+    async with (
+        serving(replay([b"data: 1\n\n"])) as server,
+        new_client(GuardedTransport(Careless())) as client,
+    ):
+        set_limits(allow_private=False)
+        error = await failure(server.url.replace("127.0.0.1", "model.example"), client=client)
+
+    assert isinstance(error, AddressRefused | ProviderUnavailable)
+    assert server.connections == 0
+
+
 async def test_an_open_connection_is_not_used_again_after_the_rule_changed(set_limits):
     async with serving(replay([b"data: 1\n\n"])) as server:
         await ask(server.url)
