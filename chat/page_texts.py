@@ -34,7 +34,6 @@ def texts() -> dict[str, str]:
         "tryAgain": _("Try again"),
         "tryAgainIn": _("Try again in {seconds} s"),
         "reload": _("Reload the page"),
-        "dismiss": _("Dismiss"),
         "gone": _("This conversation is no longer there."),
         "unexpected": _("Something went wrong. Try again."),
         "noModels": _("No model fits. What you typed is used as it is."),

@@ -215,9 +215,9 @@ def test_enter_while_an_input_method_composes_sends_nothing(desk: Desk):
     desk.page.eval_on_selector(
         "#message",
         """(area) => {
-            for (const code of [13, 229]) {
-                area.dispatchEvent(new KeyboardEvent("keydown",
-                    { key: "Enter", keyCode: code, isComposing: code === 13, bubbles: true, cancelable: true }));
+            for (const keyCode of [13, 229]) {
+                const how = { keyCode, isComposing: keyCode === 13, bubbles: true, cancelable: true };
+                area.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", ...how }));
             }
         }""",
     )
@@ -232,7 +232,9 @@ def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
     desk.send("Long")
     expect(desk.live()).to_contain_text("line")
     page = desk.page
-    page.wait_for_function("scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    page.wait_for_function(
+        "scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100"
+    )
     page.mouse.move(700, 400)
     page.mouse.wheel(0, -1500)
     page.wait_for_timeout(300)
@@ -282,7 +284,9 @@ def test_a_chinese_browser_gets_a_chinese_page(page, sqlite_server):
     expect(page.locator("h1")).to_have_text("登录")
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 375, "height": 720}, "has_touch": True}], indirect=True)
+@pytest.mark.parametrize(
+    "page", [{"viewport": {"width": 375, "height": 720}, "has_touch": True}], indirect=True
+)
 def test_on_a_phone_the_list_is_a_drawer(desk: Desk):
     page = desk.page
     expect(page.locator("#sidebar")).to_be_hidden()

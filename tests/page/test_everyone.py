@@ -57,12 +57,20 @@ def test_the_chat_in_its_states(desk: Desk):
 @pytest.mark.parametrize("page", THEMES, indirect=True)
 def test_settings_and_history(desk: Desk):
     desk.user.stream("Something to find /fast")
-    for path in ("/settings", "/settings/providers/custom", "/history", "/history?q=find", "/accounts/password"):
+    for path in (
+        "/settings",
+        "/settings/providers/custom",
+        "/history",
+        "/history?q=find",
+        "/accounts/password",
+    ):
         desk.open(path)
         find_nothing(desk.page)
 
 
-@pytest.mark.parametrize("page", [{"viewport": {"width": 320, "height": 640}, "has_touch": True}], indirect=True)
+@pytest.mark.parametrize(
+    "page", [{"viewport": {"width": 320, "height": 640}, "has_touch": True}], indirect=True
+)
 def test_a_small_phone(desk: Desk):
     desk.script(RICH)
     desk.send("Everything, please")

@@ -11,7 +11,8 @@ HOSTILE = [
     "<script>window.ran = 1</script>",
     f"<img src={CANARY}/a.png onerror=window.ran=1>",
     f"![pixel](https:{CANARY}/b.png) ![x](javascript:window.ran=1) ![y](data:text/html,x)",
-    "[click](javascript:window.ran=1) [click](JaVaScRiPt:window.ran=1) [c](data:text/html,<script>1</script>)",
+    "[click](javascript:window.ran=1) [click](JaVaScRiPt:window.ran=1)",
+    "[c](data:text/html,<script>window.ran=1</script>)",
     "[click](&#106;avascript:window.ran=1) <javascript:window.ran=1> [c](\x01javascript:window.ran=1)",
     f"<iframe src={CANARY}></iframe><object data={CANARY}></object><embed src={CANARY}>",
     f"<form action={CANARY}><input name=q><button>Sign in again</button></form>",
@@ -21,10 +22,13 @@ HOSTILE = [
     "</textarea></template></title></script><script>window.ran=1</script><!-- --!> <![CDATA[",
     f"<base href={CANARY}><meta http-equiv=refresh content='0;url={CANARY}'>",
     "<a href=/accounts/logout style=position:fixed;inset:0>x</a> [local](/admin/) [rel](//canary.invalid/x)",
-    '[a](https://e.example/" onmouseover="window.ran=1) [b](https://e.example "\\" onfocus=window.ran=1 x=\\"")',
+    '[a](https://e.example/" onmouseover="window.ran=1)',
+    '[b](https://e.example "\\" onfocus=window.ran=1 x=\\"")',
     "{{ 7 * 7 }} {% load static %} ${window.ran=1}",
 ]
-DANGEROUS = "script, style, link, iframe, object, embed, form, img, svg, math, base, meta, input, video, audio"
+DANGEROUS = (
+    "script, style, link, iframe, object, embed, form, img, svg, math, base, meta, input, video, audio"
+)
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))

@@ -5,6 +5,9 @@ import pytest
 from chat.markdown import MAX_CHARS, to_html
 
 
+OUTSIDE = 'target="_blank" rel="noopener noreferrer nofollow"'
+
+
 @pytest.mark.parametrize(
     ("text", "html"),
     [
@@ -14,11 +17,11 @@ from chat.markdown import MAX_CHARS, to_html
         ("<b>no</b> &amp; &lt;", "<p>&lt;b&gt;no&lt;/b&gt; &amp; &lt;</p>\n"),
         (
             "[x](https://e.org/?a=1&b=2)",
-            '<p><a href="https://e.org/?a=1&amp;b=2" target="_blank" rel="noopener noreferrer nofollow">x</a></p>\n',
+            f'<p><a href="https://e.org/?a=1&amp;b=2" {OUTSIDE}>x</a></p>\n',
         ),
         (
             "![a *b*](http://e.org/i.png)",
-            '<p><a href="http://e.org/i.png" target="_blank" rel="noopener noreferrer nofollow">a b</a></p>\n',
+            f'<p><a href="http://e.org/i.png" {OUTSIDE}>a b</a></p>\n',
         ),
         (
             '```C++ x\n<&"\n```',
@@ -27,7 +30,8 @@ from chat.markdown import MAX_CHARS, to_html
         ),
         (
             '```"><b\nx\n```',
-            '<figure class="code"><figcaption></figcaption><pre tabindex="0"><code>x\n</code></pre></figure>\n',
+            '<figure class="code"><figcaption></figcaption>'
+            '<pre tabindex="0"><code>x\n</code></pre></figure>\n',
         ),
         ("# a\n\n#### b", "<h3>a</h3>\n<h6>b</h6>\n"),
         ("[x](/admin) [y](javascript:1)", "<p>[x](/admin) [y](javascript:1)</p>\n"),
@@ -45,7 +49,9 @@ def test_tables_scroll_and_align_without_a_style():
     assert "style" not in html
 
 
-@pytest.mark.parametrize("piece", ["[", "![", "[a](b", "**a", "*a ", "<", "&", "> ", "- ", "`a``", "|a", "~~", "_a__"])
+@pytest.mark.parametrize(
+    "piece", ["[", "![", "[a](b", "**a", "*a ", "<", "&", "> ", "- ", "`a``", "|a", "~~", "_a__"]
+)
 def test_no_text_takes_long(piece):
     text = piece * (100_000 // len(piece))
 

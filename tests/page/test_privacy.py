@@ -65,7 +65,9 @@ def test_forms_without_their_token_are_refused(server: Server, bob: Visitor) -> 
 def test_the_list_goes_on_page_by_page(server: Server) -> None:
     alice = server.user()
     for number in range(55):
-        alice.post("/api/chat/sessions", json={"title": f"talk {number:02}", "provider": "demo", "model": "demo"})
+        alice.post(
+            "/api/chat/sessions", json={"title": f"talk {number:02}", "provider": "demo", "model": "demo"}
+        )
     mine = Visitor(server)
     mine.sign_in(alice.username, alice.password)
 
