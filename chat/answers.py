@@ -168,20 +168,19 @@ class RunningAnswer:
     async def _run(
         self, adapter: Callable[[], Adapter], request: ChatRequest, save: "Save", seconds: float
     ) -> None:
+        told = Outcome("failed", error_code=faults.SERVER_ERROR)
         try:
             outcome = await self._pull(adapter, request, seconds)
             self.ended_at = asyncio.get_running_loop().time()
-            if not await save(self, outcome):
-                outcome = Outcome("failed", error_code=faults.DELETED)
-        except BaseException:
-            # Nothing above may end like this; a reader must not wait for ever if it does.
+            saved = await save(self, outcome)
+            told = outcome if saved else Outcome("failed", error_code=faults.DELETED)
+        except Exception:
             logger.exception("answer %s could not be saved", self.id)
-            outcome = Outcome("failed", error_code=faults.SERVER_ERROR)
-            raise
         finally:
+            # However it came to this, no reader may wait for ever.
             running.pop(self.id, None)
-            metrics.ended(self, outcome)
-            self.end(outcome)
+            metrics.ended(self, told)
+            self.end(told)
 
     async def _pull(self, adapter: Callable[[], Adapter], request: ChatRequest, seconds: float) -> Outcome:
         if self._ending is not None:
