@@ -24,6 +24,7 @@ from .reading import MAX_PAGES, count, objects, read_answer
 if TYPE_CHECKING:
     import httpx
 
+_VERSION = re.compile(r"/v\d+\w*(/|$)")
 _THINKS = re.compile(r"gemini-(2\.5|[3-9]|\d\d)|gemini-\w+-latest")
 _THINKS_BY_LEVEL = re.compile(r"gemini-([3-9]|\d\d)")
 _THINKING_TOKENS = {"minimal": 512, "low": 1024, "medium": 8192, "high": 24576}
@@ -51,6 +52,9 @@ class GeminiAdapter:
     def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/")
+        # Google's own clients are given the address without the version.
+        if not _VERSION.search(self._base_url):
+            self._base_url += "/v1beta"
         # Never in the URL, where it would get into logs.
         self._headers = {"x-goog-api-key": api_key} if api_key else {}
 

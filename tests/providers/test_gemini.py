@@ -92,6 +92,14 @@ async def test_a_model_stays_in_its_place_in_the_url(model, path):
     assert server.requests[0].headers["x-goog-api-key"] == "secret"
 
 
+@pytest.mark.parametrize("base", ["", "/v1beta", "/v1/projects/p/locations/l/publishers/google"])
+async def test_the_version_may_be_left_out_of_the_base_url(base):
+    async with serving(replay(chunks(said({"text": "Hi"}, finish="STOP")))) as server:
+        await over_http(GeminiAdapter(None, base_url=server.url + base, api_key="k"), QUESTION)
+
+    assert server.requests[0].path.startswith(f"{base or '/v1beta'}/models/")
+
+
 @pytest.mark.parametrize(
     ("word", "finish"),
     [
@@ -214,4 +222,4 @@ async def test_models_are_listed_page_by_page():
     assert models[0] == ModelInfo("gemini-2.5-flash", "Gemini 2.5 Flash", 1048576)
     assert models[-1] == ModelInfo("m", None, 9)
     assert all("embedding" not in model.id for model in models)
-    assert server.requests[1].path == "/models?pageSize=1000&pageToken=t%2F%3D"
+    assert server.requests[1].path == "/v1beta/models?pageSize=1000&pageToken=t%2F%3D"

@@ -80,7 +80,7 @@ DIALECTS = {
     "streamGenerateContent": Dialect(
         GeminiReader,
         GeminiAdapter,
-        "/models/m:streamGenerateContent?alt=sse",
+        "/v1beta/models/m:streamGenerateContent?alt=sse",
         ("x-goog-api-key", "key"),
         gemini_usage,
     ),
