@@ -133,7 +133,7 @@ class OllamaReader:
     def _end(self, line: dict[str, Any]) -> None:
         self.done = True
         # "load" and "unload" mean that nothing was asked of the model.
-        self._finish = _FINISH.get(line.get("done_reason") or "stop", FinishReason.OTHER)
+        self._finish = _FINISH.get(str(line.get("done_reason") or "stop"), FinishReason.OTHER)
         read, written = count(line, "prompt_eval_count"), count(line, "eval_count")
         if read is not None or written is not None:
             self._usage = Usage(read, written)
