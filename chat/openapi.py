@@ -350,7 +350,7 @@ sessions = describe(
             OpenApiParameter(
                 "archived",
                 str,
-                enum=["false", "true", "all"],
+                enum=["false", "true", "0", "1", "all"],
                 default="false",
                 description="Those in use, those that were archived, or both.",
             ),
@@ -438,7 +438,6 @@ messages = describe(
             OpenApiParameter(
                 "branches",
                 str,
-                enum=["all"],
                 description="`all` lists every branch, not only the chosen one.",
             ),
             CURSOR,
