@@ -42,7 +42,7 @@ def routes(patterns: Any = None, prefix: str = "/") -> Iterator[tuple[str, set[s
             if path.startswith("/api"):
                 yield from routes(pattern.url_patterns, path)
         elif isinstance(pattern, URLPattern) and path.startswith("/api"):
-            view = pattern.callback
+            view: Any = pattern.callback
             names = getattr(view, "actions", None) or {
                 name for name in view.cls.http_method_names if hasattr(view.cls, name)
             }
