@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers.adapters.anthropic import AnthropicAdapter, MessagesReader, build_body
-from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
+from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, Usage
 from providers.errors import BrokenStream, InvalidCredentials, ProviderOverloaded, WrongAddress
 
 from .reading import over_http, read
@@ -16,7 +16,7 @@ from .wire_server import plain, replay, serving
 MODEL = "claude-sonnet-4-5"
 
 
-def asked(*turns: tuple[str, str], model: str = MODEL, **rest: Any) -> dict[str, Any]:
+def asked(*turns: tuple[Role, str], model: str = MODEL, **rest: Any) -> dict[str, Any]:
     return build_body(ChatRequest(model, tuple(ChatMessage(*turn) for turn in turns), **rest))
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def blocks():
 
 @pytest.fixture
 def parrot(blocks, monkeypatch):
-    code = {}
+    code: dict[str, Any] = {}
     exec(compile(blocks["providers/adapters/parrot.py"], "parrot.py", "exec"), code)  # noqa: S102
     monkeypatch.setitem(registry._ADAPTERS, "parrot", code["ParrotAdapter"])
     return ProviderSpec(id="parrot", name="Parrot", protocol="parrot", base_url="https://parrot.example")

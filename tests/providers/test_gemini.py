@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers.adapters.gemini import GeminiAdapter, GeminiReader, build_body
-from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
+from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, Usage
 from providers.errors import BrokenStream, InvalidCredentials, ProviderOverloaded, RateLimited
 
 from .reading import over_http, read
@@ -26,7 +26,13 @@ def said(*parts: Any, finish: str | None = None, **rest: Any) -> dict[str, Any]:
 
 
 def test_the_conversation_is_sent_with_its_own_names():
-    turns = (("system", "Be brief."), ("user", "a"), ("assistant", "b"), ("assistant", ""), ("user", "c"))
+    turns: list[tuple[Role, str]] = [
+        ("system", "Be brief."),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("assistant", ""),
+        ("user", "c"),
+    ]
 
     body = build_body(
         ChatRequest("gemini-2.0-flash", tuple(ChatMessage(*turn) for turn in turns), 0.5, 0.9, 100)

@@ -46,8 +46,12 @@ def chat_usage(usage: dict[str, Any], raw: dict[str, Any]) -> Usage:
 
 
 def responses_usage(usage: dict[str, Any], raw: dict[str, Any]) -> Usage:
-    counts = ("input_tokens", "output_tokens", "reasoning_tokens", "cached_tokens")
-    return Usage(*(usage.get(name) for name in counts))
+    return Usage(
+        usage["input_tokens"],
+        usage["output_tokens"],
+        usage.get("reasoning_tokens"),
+        usage.get("cached_tokens"),
+    )
 
 
 def anthropic_usage(usage: dict[str, Any], raw: dict[str, Any]) -> Usage:

@@ -142,7 +142,7 @@ async def test_reasoning_told_in_two_ways_is_told_once():
 
 
 async def test_what_is_repeated_whole_is_not_said_twice():
-    repeats = [
+    repeats: list[dict[str, Any]] = [
         {"type": "response.output_text.done", "text": "Hi"},
         {"type": "response.content_part.done", "part": {"type": "output_text", "text": "Hi"}},
         {"type": "response.output_item.done", "item": {"type": "message"}},
@@ -156,7 +156,7 @@ async def test_what_is_repeated_whole_is_not_said_twice():
 
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_what_came_only_whole_is_said(streamed):
-    whole = {
+    whole: dict[str, Any] = {
         "object": "response",
         "status": "completed",
         "output": [
