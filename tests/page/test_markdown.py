@@ -4,7 +4,6 @@ import pytest
 
 from chat.markdown import MAX_CHARS, to_html
 
-
 OUTSIDE = 'target="_blank" rel="noopener noreferrer nofollow"'
 
 
