@@ -156,6 +156,7 @@ _WRONG_KEY = re.compile(
 )
 _TOO_LONG = re.compile(
     r"context (length|window|size)|maximum context|too long|token count|too many tokens|reduce the length"
+    r"|exceeded model token limit|range of input length"
     r"|exceeds? the (maximum|limit|context)|maximum (prompt|input) length",
     re.I,
 )
@@ -166,11 +167,11 @@ _BLOCKED = re.compile(
 )
 _NO_MODEL = re.compile(
     r"\bmodel\b.{0,120}(not found|does not exist|not exist|unknown|not supported|no such)"
-    r"|(no such|unknown|invalid) model",
+    r"|(no such|unknown|invalid|not a valid) model",
     re.I | re.S,
 )
 _NO_CREDIT = re.compile(
-    r"insufficient (balance|credit|quota|funds)|credit balance is too low|out of credits"
+    r"insufficient (balance|credit|quota|funds)|credit balance is too low|(out of|have any|no) credits"
     r"|exceeded your current quota, please check your plan",
     re.I,
 )
@@ -251,6 +252,9 @@ def _unsupported(payload: Any, codes: list[str], message: str) -> str:
 
 
 def _kind(status: int | None, codes: list[str], message: str) -> type[ProviderError]:
+    if status == 413:
+        # Also where Groq calls it a rate limit: waiting makes the request no smaller.
+        return ContextTooLong
     typed = [_BY_CODE[code] for code in codes if code in _BY_CODE]
     exact = next((kind for kind in typed if kind not in _VAGUE), None)
     if exact is RateLimited and status in (None, 403, 429) and QuotaExceeded in typed:

@@ -339,6 +339,8 @@ def parse_usage(usage: Any) -> Usage | None:
         return None
     read, written = count(usage, "prompt_tokens"), count(usage, "completion_tokens")
     thought = count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if thought is None:
+        thought = count(usage, "reasoning_tokens")
     cached = count(usage.get("prompt_tokens_details"), "cached_tokens")
     if cached is None:
         cached = count(usage, "prompt_cache_hit_tokens", "cached_tokens")
