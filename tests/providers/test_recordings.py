@@ -39,9 +39,12 @@ def chat_usage(usage: dict[str, Any], raw: dict[str, Any]) -> Usage:
     if usage.get("total_tokens") == usage["input_tokens"] + written + (thought or 0):
         # xAI counts reasoning beside the completion.
         written += thought or 0
-    # Together puts cached tokens at the top, where the sidecar did not look.
+    # Some put these two at the top, where the sidecar did not look.
     return Usage(
-        usage["input_tokens"], written, thought, usage.get("cached_tokens", raw.get("cached_tokens"))
+        usage["input_tokens"],
+        written,
+        usage.get("reasoning_tokens", raw.get("reasoning_tokens")),
+        usage.get("cached_tokens", raw.get("cached_tokens")),
     )
 
 
