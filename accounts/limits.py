@@ -7,18 +7,20 @@ from rest_framework.request import Request
 from accounts.usernames import fold
 from chatproject import limits
 
-# One address must not lock the owner of an account out, so the limit of an
-# account over all addresses is wider than that of an address.
-ADDRESSES_PER_ACCOUNT = 10
+# Many people may share one address, and one address must not lock the owner of an
+# account out: what is counted over all accounts, or over all addresses, may be more.
+WIDER = 10
 
 
 def count_sign_in(request: HttpRequest | Request, username: str) -> None:
-    """Count one try, against its address and its account; raises `Throttled`."""
+    """Count one try of an address at an account, and of each with all others; raises `Throttled`."""
     rate = settings.LOGIN_RATE_LIMIT
-    limits.count(request, group="login-address", key=limits.address_of(request), rate=rate)
     number, _, period = rate.partition("/")
-    wider = f"{int(number) * ADDRESSES_PER_ACCOUNT}/{period}"
-    limits.count(request, group="login-account", key=fold(username), rate=wider)
+    wider = f"{int(number) * WIDER}/{period}"
+    address, account = limits.address_of(request), fold(username)
+    limits.count(request, group="login", key=f"{address} {account}", rate=rate)
+    limits.count(request, group="login-address", key=address, rate=wider)
+    limits.count(request, group="login-account", key=account, rate=wider)
 
 
 def count_registration(request: HttpRequest | Request) -> None:

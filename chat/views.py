@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.dateparse import parse_datetime
-from django_ratelimit.core import get_usage
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -32,8 +31,8 @@ from chat.serializers import (
     SessionSerializer,
     TitleSerializer,
 )
+from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
-from chatproject.errors import Throttled
 from providers.resolve import resolve
 
 _KEY = re.compile(r"[A-Za-z0-9:_-]{1,128}")
@@ -107,20 +106,8 @@ def asked_by(request: Request, **kwargs: Any) -> services.Asked:
 
 
 def limit_answers(request: Request) -> None:
-    """Count one more answer against the user's rate; raises where it is used up.
-
-    django-ratelimit's decorator and its `user` key look at the request before
-    DRF has authenticated it, so the user is named here.
-    """
-    usage = get_usage(
-        request,
-        group="answers",
-        key=lambda group, _: str(request.user.pk),
-        rate=settings.CHAT_RATE_LIMIT,
-        increment=True,
-    )
-    if usage is not None and usage["should_limit"]:
-        raise Throttled(retry_after=max(usage["time_left"], 1))
+    """Count one more answer against the user's rate; raises `Throttled` where it is used up."""
+    limits.count(request, group="answers", key=str(request.user.pk), rate=settings.CHAT_RATE_LIMIT)
 
 
 @openapi.stream

@@ -1,7 +1,8 @@
 """How often somebody may do something: django-ratelimit's counting, refused in the one error shape.
 
 Its decorator cannot be used: it knows neither async views nor who DRF has
-signed in. Count before a transaction begins: what is rolled back is not counted.
+signed in. What is counted within a
+transaction that is rolled back has not been counted, unless Redis counts.
 """
 
 import ipaddress

@@ -164,8 +164,8 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 REGISTRATION_OPEN = env_bool("REGISTRATION_OPEN", True)
-LOGIN_RATE_LIMIT = env_str("LOGIN_RATE_LIMIT", "10/m")  # per address, and per account
-REGISTER_RATE_LIMIT = env_str("REGISTER_RATE_LIMIT", "20/h")  # per address
+LOGIN_RATE_LIMIT = env_str("LOGIN_RATE_LIMIT", "10/m")  # per address and account; see accounts/limits.py
+REGISTER_RATE_LIMIT = env_str("REGISTER_RATE_LIMIT", "60/m")  # per address
 LOGIN_URL = "/accounts/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/accounts/login"

@@ -73,7 +73,7 @@ def test_a_stale_token_does_not_keep_anybody_from_signing_in(sqlite_server: Serv
     assert response.status_code == 200
 
 
-def test_an_address_may_try_only_so_often(make_server: Callable[..., Server]) -> None:
+def test_an_address_may_try_an_account_only_so_often(make_server: Callable[..., Server]) -> None:
     server = make_server(LOGIN_RATE_LIMIT="3/h")
     user = server.user()
 
@@ -84,8 +84,16 @@ def test_an_address_may_try_only_so_often(make_server: Callable[..., Server]) ->
     assert [guess.status_code for guess in guesses] == [401, 401, 401, 429]
     assert guesses[3].json()["code"] == "rate_limited"
     assert 1 <= int(guesses[3].headers["Retry-After"]) <= 3600
-    assert other_name.status_code == 429
+    assert other_name.status_code == 401
     assert owner.status_code == 200
+
+
+def test_an_address_may_not_try_one_account_after_another(make_server: Callable[..., Server]) -> None:
+    server = make_server(LOGIN_RATE_LIMIT="1/h")
+
+    guesses = [login(server, f"name-{n}", "guess", address="198.51.100.7") for n in range(11)]
+
+    assert [guess.status_code for guess in guesses] == [401] * 10 + [429]
 
 
 def test_an_account_is_guarded_against_many_addresses(make_server: Callable[..., Server]) -> None:
@@ -107,8 +115,8 @@ def test_one_line_of_ipv6_is_one_address(make_server: Callable[..., Server]) -> 
         login(server, name, "guess", address=address).status_code
         for name, address in [
             ("a", "2001:db8:1:2::1"),
-            ("b", "2001:db8:1:2:ffff::9"),
-            ("c", "2001:db8:1:3::1"),
+            ("a", "2001:db8:1:2:ffff::9"),
+            ("a", "2001:db8:1:3::1"),
         ]
     )
 
