@@ -119,8 +119,8 @@ export class Composer extends EventTarget {
   }
 
   #show() {
-    const name = this.#known()?.name ?? "";
-    one("#model-shown", this.form).textContent = [name, this.model.value.trim() || "…"].join(" · ");
+    one(".provider-shown", this.form).textContent = `${this.#known()?.name ?? ""} · `;
+    one(".chosen-model", this.form).textContent = this.model.value.trim() || "…";
   }
 
   /** Read the provider's own list of models, once. */
