@@ -114,7 +114,7 @@ TEMPLATES = [
 
 # --- Database -------------------------------------------------------------------------------------
 
-DATABASE_URL = env_str("DATABASE_URL", f"sqlite:///{DATA_DIR / 'chat.sqlite3'}")
+DATABASE_URL = env_secret("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'chat.sqlite3'}"
 DATABASE = dj_database_url.parse(DATABASE_URL)
 if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     # Both together let 50 chats write at once; either alone does not (measured).
