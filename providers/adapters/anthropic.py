@@ -139,6 +139,10 @@ class MessagesReader:
         self._text = TextCleaner()
         self._thought = TextCleaner()
 
+    @property
+    def ending(self) -> bool:
+        return self._finish is not None
+
     def feed(self, data: bytes) -> Sequence[StreamPart]:
         parts: list[StreamPart] = []
         for event in objects(data):

@@ -131,6 +131,8 @@ class GeminiReader:
 
     # Nothing marks the end but the end of the body: usage may follow the finish reason.
     done = False
+    # Older models give a finish reason with every piece.
+    ending = False
 
     def __init__(self) -> None:
         self._usage: Usage | None = None

@@ -75,6 +75,8 @@ def drop_thinking(body: dict[str, Any], fault: ProviderError) -> bool:
 class OllamaReader:
     """The lines of one answer, turned into parts. Pure: data in, parts out."""
 
+    ending = False
+
     def __init__(self) -> None:
         self.done = False
         self._usage: Usage | None = None

@@ -172,6 +172,10 @@ class ChatReader:
         # Nothing is held back, and no tag can be about to begin.
         self._text_only = False
 
+    @property
+    def ending(self) -> bool:
+        return self._finish is not None
+
     def feed(self, data: bytes) -> Sequence[StreamPart]:
         if self._text_only and (piece := self._only_text(data)):
             return (TextDelta(piece),)

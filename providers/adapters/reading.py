@@ -13,6 +13,8 @@ from ..sse import Event
 from ..text import load_json
 from ..transport import limits
 
+# How long to wait for the usage once it is known how the answer ended.
+LINGER = 5.0
 # How many pages of a list of models are asked for at most.
 MAX_PAGES = 20
 
@@ -22,8 +24,15 @@ Events = AsyncGenerator[list[Event], None]
 class Reader(Protocol):
     """One protocol's pure half: the data of an answer in, its parts out."""
 
-    # Whether the provider's end marker was read, and nothing can follow.
-    done: bool
+    @property
+    def done(self) -> bool:
+        """Whether the provider's end marker was read, and nothing can follow."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was read how the answer ended, so that only the usage can follow."""
+        ...
 
     def feed(self, data: bytes) -> Sequence[StreamPart]: ...
 
@@ -62,7 +71,13 @@ async def read_answer(
         broken: ProviderError | None = None
         try:
             async with aclosing(ask()) as events:
-                async for batch in events:
+                # The connection may stay open long after the end.
+                while not reader.done:
+                    if reader.ending:
+                        async with asyncio.timeout(LINGER):
+                            batch = await anext(events)
+                    else:
+                        batch = await anext(events)
                     for event in batch:
                         for part in reader.feed(event.data):
                             yield part
@@ -70,9 +85,8 @@ async def read_answer(
                                 chars += len(part.text)
                     if chars > most:
                         raise AnswerTooLarge(f"more than {most} characters")
-                    # The socket may stay open long after the end marker.
-                    if reader.done:
-                        break
+        except (StopAsyncIteration, TimeoutError):
+            pass
         except ProviderError as exc:
             broken = exc
         for part in reader.rest():

@@ -85,6 +85,8 @@ def drop_parameter(body: dict[str, Any], name: str) -> bool:
 class ResponsesReader:
     """The events of one response, turned into parts. Pure: data in, parts out."""
 
+    ending = False
+
     def __init__(self) -> None:
         self.done = False
         self._usage: Usage | None = None

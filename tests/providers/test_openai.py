@@ -1,10 +1,12 @@
 """OpenAI chat completions: what no recording shows. The recordings are in test_recordings.py."""
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from providers.adapters import reading
 from providers.adapters.openai import (
     FIXED_TEMPERATURE,
     MAX_COMPLETION_TOKENS,
@@ -172,6 +174,23 @@ async def test_the_end_marker_is_not_waited_behind():
         got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
 
     assert (got.text, got.finish) == ("Hi", "stop")
+    assert got.seconds < 2
+
+
+async def test_a_server_that_falls_silent_after_the_finish_reason_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(reading, "LINGER", 0.2)
+
+    async def answer(wire):
+        await wire.head()
+        await wire.send(*chunks(delta("Hi"), delta(None, "stop"), end=b": bye\n\n"))
+        await wire.hung_up()
+        wire.server.left.set()
+
+    async with serving(answer) as server:
+        got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+        await asyncio.wait_for(server.left.wait(), 2)
+
+    assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
     assert got.seconds < 2
 
 
