@@ -130,6 +130,7 @@ elif DATABASE["ENGINE"] == "django.db.backends.postgresql":
         "pool": {"min_size": 1, "max_size": env_int("DATABASE_POOL_SIZE", 10), "timeout": 10},
     }
     DATABASE["CONN_MAX_AGE"] = 0  # every unit of work gives its connection back to the pool
+    DATABASE["CONN_HEALTH_CHECKS"] = True  # after a restart of the server, no unit gets a dead one
 else:
     raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://.")
 DATABASES = {"default": DATABASE}

@@ -61,6 +61,12 @@ class PostgresServer:
         with psycopg.connect(self._url, autocommit=True, connect_timeout=10) as connection:
             connection.execute(statement)
 
+    @property
+    def log_path(self) -> Path:
+        if self._folder is None:
+            raise Unavailable("TEST_DATABASE_URL names somebody else's server")
+        return self._folder / "log"
+
     def pg_ctl(self, *arguments: str) -> None:
         """Run `pg_ctl` on a server of our own: `pg_ctl("restart", "-m", "immediate")`."""
         if self._folder is None or self._programs is None:

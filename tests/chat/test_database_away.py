@@ -1,0 +1,76 @@
+"""The database goes away in the middle of answers, and comes back."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+from tests import services
+from tests.chat.conftest import quick
+from tests.conftest import unavailable
+from tests.server import Server
+from tests.services import PostgresServer
+from tests.upstream import Upstream, Wait
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
+    """A PostgreSQL server that nobody else uses, so that it can be stopped."""
+    # Not below pytest's own folder: the server's user may not enter it.
+    folder = services.FOLDER / f"own-{tmp_path.name}-{time.monotonic_ns()}"
+    try:
+        server = services.start_postgres(folder)
+    except services.Unavailable as exc:
+        unavailable(f"there is no PostgreSQL: {exc}")
+    # The other tests' server may forget its last transactions in a crash; nobody's real one does.
+    server.execute(sql.SQL("ALTER SYSTEM SET synchronous_commit = on"))
+    server.pg_ctl("reload")
+    yield server
+    server.pg_ctl("stop", "-m", "immediate")
+
+
+def test_an_answer_outlives_a_database_that_is_away(
+    make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=own_postgres.create_database())
+    user = quick(server.user(), upstream)
+    model = upstream.script("one ", Wait(1), "two ", Wait(1), "three")
+    with user.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        own_postgres.pg_ctl("stop", "-m", "immediate")
+        back = threading.Timer(5, own_postgres.pg_ctl, ["start", "--log", str(own_postgres.log_path)])
+        back.start()
+
+        last = [event for event in live if event.name == "message"][-1]
+
+        ended = live.seen[-1]
+        back.join()
+    # The text went on while the database was away; `done` waited for it.
+    assert last.data["content"] == "three"
+    assert ended.name == "done"
+    assert ended.at - last.at > 1.5
+    stored = user.messages(session)[-1]
+    assert (stored["content"], stored["status"]) == ("one two three", "complete")
+    assert user.stream("on it goes", sessionId=session).names[-1] == "done"
+    assert "Traceback" not in server.log()
+
+
+def test_an_immediate_restart_costs_no_request_afterwards(
+    make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=own_postgres.create_database(), WEB_CONCURRENCY="2")
+    user = quick(server.user(), upstream)
+    for _ in range(10):
+        user.stream("Hi")
+
+    own_postgres.pg_ctl("restart", "-m", "immediate", "--log", str(own_postgres.log_path))
+
+    statuses = [user.get("/api/chat/sessions").status_code for _ in range(20)]
+    assert set(statuses) == {200}
+    assert user.stream("Hi").names[-1] == "done"
