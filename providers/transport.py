@@ -20,6 +20,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -309,6 +310,15 @@ def _checked_socket(info: Any) -> socket.socket:
     return made
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return whom TLS trusts: the authorities httpx ships and those of this machine."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 class GuardedTransport(httpx.AsyncBaseTransport):
     """httpx's requests over aiohttp's connections, which are checked as they are made."""
 
@@ -346,7 +356,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             connector = aiohttp.TCPConnector(
                 resolver=self._resolver,
                 socket_factory=_checked_socket,
-                ssl=self._context or True,
+                ssl=self._context or _trusted(),
                 # A cached answer could be older than the rule; a name is looked up per connection.
                 use_dns_cache=False,
                 # How many answers may run at once is for the chat to say.
