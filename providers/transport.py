@@ -92,6 +92,8 @@ def configure(new: Limits) -> None:
     """Set this process's limits; they hold from the next request on."""
     global _limits
     _limits = new
+    # Reading whom to trust takes a moment: better now than before the first answer.
+    _trusted()
 
 
 def limits() -> Limits:
@@ -333,8 +335,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         times = request.extensions["timeout"]
         started = asyncio.get_running_loop().time()
         content = await request.aread()
+        total = request.extensions.get("total")
         with _as_httpx():
-            async with asyncio.timeout(times["read"]):
+            async with asyncio.timeout(times["read"] if total is None else min(times["read"], total)):
                 response = await self._opened_session().request(
                     request.method,
                     URL(str(request.url), encoded=True),
@@ -345,7 +348,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=times["connect"]),
                 )
-        total = request.extensions.get("total")
         body = _Body(response, times["read"], None if total is None else started + total)
         return httpx.Response(
             response.status, headers=response.raw_headers, stream=body, extensions={"body": body}

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 from ..base import Finished, ReasoningDelta, StreamPart, TextDelta
@@ -15,6 +15,8 @@ from ..transport import limits
 
 # How long to wait for the usage once it is known how the answer ended.
 LINGER = 5.0
+# How long the end of the body may be behind the end marker.
+GRACE = 0.05
 # How many pages of a list of models are asked for at most.
 MAX_PAGES = 20
 
@@ -85,6 +87,7 @@ async def read_answer(
                                 chars += len(part.text)
                     if chars > most:
                         raise AnswerTooLarge(f"more than {most} characters")
+                await _to_the_end(events)
         except (StopAsyncIteration, TimeoutError):
             pass
         except ProviderError as exc:
@@ -108,6 +111,18 @@ async def read_answer(
         else:
             yield finished
             return
+
+
+async def _to_the_end(events: Events) -> None:
+    """Read what is left behind the end marker, if it is there at once.
+
+    Most bodies end right behind it, and a connection read to its end can be used
+    again: the next question to this provider then needs no new one.
+    """
+    with suppress(ProviderError, TimeoutError):
+        async with asyncio.timeout(GRACE):
+            async for _ in events:
+                pass
 
 
 # What `objects` gives for OpenAI's end marker, which is no JSON.

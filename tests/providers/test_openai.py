@@ -174,7 +174,22 @@ async def test_the_end_marker_is_not_waited_behind():
         got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
 
     assert (got.text, got.finish) == ("Hi", "stop")
-    assert got.seconds < 2
+    assert got.seconds < 1
+
+
+async def test_a_connection_is_used_again_although_its_end_comes_behind_the_end_marker():
+    async def answer(wire):
+        await wire.head()
+        await wire.send(*chunks(delta("Hi"), delta(None, "stop")))
+        await asyncio.sleep(0.01)
+        await wire.end()
+
+    async with serving(answer) as server:
+        adapter = OpenAIAdapter(None, base_url=server.url, api_key="k")
+        for _ in range(3):
+            assert (await over_http(adapter, QUESTION)).finish == "stop"
+
+    assert (len(server.requests), server.connections) == (3, 1)
 
 
 async def test_a_server_that_falls_silent_after_the_finish_reason_is_not_waited_for(monkeypatch):
