@@ -2,11 +2,12 @@
 
 import pytest
 
+from tests.eventstream import Answer
 from tests.server import User
 from tests.upstream import Cut, Upstream, Wait
 
 
-def post(user: User, path: str, **body: object) -> "object":
+def post(user: User, path: str, **body: object) -> Answer:
     with user.opened("POST", path, json=body) as live:
         return live.rest()
 

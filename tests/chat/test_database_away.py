@@ -11,6 +11,7 @@ from psycopg import sql
 from tests import services
 from tests.chat.conftest import quick
 from tests.conftest import unavailable
+from tests.environment import FOLDER
 from tests.server import Server
 from tests.services import PostgresServer
 from tests.upstream import Upstream, Wait
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.postgres
 def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
     """A PostgreSQL server that nobody else uses, so that it can be stopped."""
     # Not below pytest's own folder: the server's user may not enter it.
-    folder = services.FOLDER / f"own-{tmp_path.name}-{time.monotonic_ns()}"
+    folder = FOLDER / f"own-{tmp_path.name}-{time.monotonic_ns()}"
     try:
         server = services.start_postgres(folder)
     except services.Unavailable as exc:

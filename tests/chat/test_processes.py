@@ -41,11 +41,11 @@ def test_sigterm_stores_every_answer_and_tells_every_reader(own_server: Server, 
         for live in lives:
             live.next("message")
         with ThreadPoolExecutor(10) as pool:
-            ends = pool.map(LiveStream.rest, lives)
+            rests = pool.map(LiveStream.rest, lives)
             began = time.monotonic()
             own_server.stop()
             took = time.monotonic() - began
-            ends = list(ends)
+            ends = list(rests)
 
     assert took < 10
     assert {answer.error["code"] for answer in ends} == {"interrupted"}

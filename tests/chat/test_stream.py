@@ -3,6 +3,7 @@
 import re
 import time
 import uuid
+from typing import Any
 
 import pytest
 
@@ -260,7 +261,7 @@ def test_a_long_message_arrives_whole(alice: User, upstream: Upstream) -> None:
     assert alice.messages(answer.session["sessionId"])[0]["content"] == text
 
 
-def refused(user: User, status: int, code: str, **body: object) -> dict[str, object]:
+def refused(user: User, status: int, code: str, **body: object) -> dict[str, Any]:
     request = {"message": "Hi", "provider": "demo", "model": "demo"} | body
     request = {name: value for name, value in request.items() if value is not ...}
     before = len(user.get("/api/chat/sessions").json()["sessions"])
