@@ -4,7 +4,7 @@ Tables may hold millions of rows, so nothing here counts or searches all of one.
 What somebody said, and what a model answered, can be deleted but not changed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
@@ -43,7 +43,7 @@ TRANSCRIPT_MESSAGES = 100
 EXCERPT_CHARS = 160
 
 
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
+class CappedPaginator(Paginator):
     """Counts no further than `MOST_ROWS`: PostgreSQL would read the whole table for the exact number."""
 
     @cached_property
@@ -74,15 +74,15 @@ class InputFilter(admin.ListFilter):
         self, request: HttpRequest, params: dict[str, Any], model: type[Model], model_admin: Any
     ) -> None:
         super().__init__(request, params, model, model_admin)
-        for name in self.expected_parameters():
-            if name in params:
-                given = params.pop(name)
-                self.used_parameters[name] = (given[-1] if isinstance(given, list) else given).strip()
+        for one in self.inputs:
+            if one.name in params:
+                given = params.pop(one.name)
+                self.used_parameters[one.name] = (given[-1] if isinstance(given, list) else given).strip()
 
     def has_output(self) -> bool:
         return True
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[str | None]:
         return [one.name for one in self.inputs]
 
     def value_of(self, name: str) -> str:
@@ -94,17 +94,17 @@ class InputFilter(admin.ListFilter):
             for one in self.inputs
         ]
 
-    def choices(self, changelist: Any) -> Iterable[Any]:
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Return what the form has to carry along, and where the filter is off."""
         own = {*self.expected_parameters(), "p", "e"}
         others = [(name, value) for name, value in changelist.params.items() if name not in own]
-        active = any(self.value_of(name) for name in self.expected_parameters())
+        active = any(self.value_of(one.name) for one in self.inputs)
         off = changelist.get_query_string(remove=self.expected_parameters())
         yield {"others": others, "selected": active, "query_string": off}
 
 
 class UserFilter(InputFilter):
-    title = _("user")  # type: ignore[assignment]  # lazily translated, as Django's own are
+    title = _("user")
     inputs = (Input("username", _("Username")),)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -130,7 +130,7 @@ class MessageUserFilter(UserFilter):
 
 
 class ModelFilter(InputFilter):
-    title = _("model")  # type: ignore[assignment]
+    title = _("model")
     inputs = (Input("model", _("Model, or its beginning")),)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -139,7 +139,7 @@ class ModelFilter(InputFilter):
 
 
 class DayFilter(InputFilter):
-    title = _("date")  # type: ignore[assignment]
+    title = _("date")
     inputs = (Input("from", _("From"), "date"), Input("until", _("Until"), "date"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -175,7 +175,7 @@ class MessageDayFilter(DayFilter):
 
 
 class ProviderFilter(admin.SimpleListFilter):
-    title = _("provider")  # type: ignore[assignment]
+    title = _("provider")
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -186,7 +186,7 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 class AnsweringFilter(admin.SimpleListFilter):
-    title = _("answering now")  # type: ignore[assignment]
+    title = _("answering now")
     parameter_name = "answering"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -201,13 +201,13 @@ class AnsweringFilter(admin.SimpleListFilter):
 # --- conversations -------------------------------------------------------------------------------------
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):
     """Rows that can be looked at, and deleted by whoever may."""
 
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    sortable_by: tuple[str, ...] = ()  # only the one order has an index
+    sortable_by = ()  # only the one order has an index
     list_per_page = 50
     list_max_show_all = 0
     # What is looked through is decided in get_search_results.
@@ -231,7 +231,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             raise PermissionDenied
         found = self.get_object(request, unquote(object_id))
         if found is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined, no-any-return]
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not (self.has_view_permission(request, found) and request.user.has_perm("chat.view_message")):
             raise PermissionDenied
         context = {
@@ -424,7 +424,7 @@ def _to_delete(model_admin: Any, objs: Any, request: HttpRequest) -> Any:
 
 
 @admin.register(Mode)
-class ModeAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ModeAdmin(admin.ModelAdmin):
     list_display = ("id", "name", "name_en", "description", "temperature", "enabled", "position")
     list_editable = ("enabled", "position")
     search_fields = ("id", "name", "name_en", "description", "description_en")

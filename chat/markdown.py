@@ -117,7 +117,7 @@ def _build() -> MarkdownIt:
     options: dict[str, Any] = {"html": False, "breaks": True, "linkify": False, "typographer": False}
     markdown = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
     markdown.enable(["table", "strikethrough"])
-    markdown.validateLink = _is_link  # type: ignore[method-assign]  # documented as replaceable
+    markdown.validateLink = _is_link  # type: ignore[method-assign, assignment]  # documented as replaceable
     return markdown
 
 

@@ -221,7 +221,7 @@ def _choices(user: Any) -> list[Choice]:
 @require_GET
 @page
 def settings_page(request: HttpRequest) -> HttpResponse:
-    own = {row.provider: row for row in ProviderConfig.objects.filter(user_id=request.user.pk)}
+    own = {row.provider: row for row in ProviderConfig.objects.filter(user_id=_user_id(request))}
     choices = sorted(_choices(request.user), key=lambda choice: not choice.configured)
     providers = [(choice, own.get(choice.spec.id)) for choice in choices]
     context = {"providers": providers, "languages": settings.LANGUAGES}
@@ -245,7 +245,7 @@ def language(request: HttpRequest) -> HttpResponse:
 def provider_settings(request: HttpRequest, provider: str) -> HttpResponse:
     """Show and store the person's own settings of one provider; a stored key is never shown."""
     spec = _configurable(provider)
-    row = ProviderConfig.objects.filter(user_id=request.user.pk, provider=spec.id).first()
+    row = ProviderConfig.objects.filter(user_id=_user_id(request), provider=spec.id).first()
     given: dict[str, Any] = {
         "baseUrl": row.base_url if row else "",
         "defaultModel": row.default_model if row else "",
@@ -299,11 +299,15 @@ def _save(user: Any, spec: ProviderSpec, given: dict[str, Any]) -> dict[str, lis
 @page
 def delete_provider(request: HttpRequest, provider: str) -> HttpResponse:
     spec = _configurable(provider)
-    ProviderConfig.objects.filter(user_id=request.user.pk, provider=spec.id).delete()
+    ProviderConfig.objects.filter(user_id=_user_id(request), provider=spec.id).delete()
     notices.success(
         request, _("Your settings of %(provider)s are deleted, the key with them.") % {"provider": spec.name}
     )
     return HttpResponseRedirect(reverse("settings"))
+
+
+def _user_id(request: HttpRequest) -> int:
+    return int(request.user.pk or 0)
 
 
 def _configurable(provider: str) -> ProviderSpec:

@@ -5,6 +5,7 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -141,13 +142,16 @@ def blank_answer() -> ShownMessage:
 # --- conversations -------------------------------------------------------------------------------------
 
 
+Sessions = TypeVar("Sessions", bound=QuerySet[ChatSession])
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     name: str
     sessions: list[ChatSession]
 
 
-def with_answering(sessions: QuerySet[ChatSession]) -> QuerySet[ChatSession]:
+def with_answering(sessions: Sessions) -> Sessions:
     """Let every session say whether an answer is being written in it."""
     answering = Message.objects.running().filter(session=OuterRef("pk"))
     return sessions.annotate(is_answering=Exists(answering))

@@ -34,6 +34,7 @@ class Desk:
 
     def send(self, message: str) -> None:
         self.page.fill("#message", message)
+        self.page.locator("#send:enabled").wait_for()  # the page's script is there
         if self.page.evaluate("matchMedia('(pointer: coarse)').matches"):
             self.page.click("#send")  # on a phone, Enter is a new line
         else:

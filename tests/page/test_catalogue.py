@@ -18,8 +18,9 @@ def texts_of_python(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKERS:
             text = node.args[0]
-            assert isinstance(text, ast.Constant), f"line {node.lineno}: only plain texts can be translated"
-            yield text.value
+            plain = isinstance(text, ast.Constant) and isinstance(text.value, str)
+            assert plain, f"line {node.lineno}: only plain texts can be translated"
+            yield ast.literal_eval(text)
 
 
 def texts_of_template(source: str) -> Iterator[str]:

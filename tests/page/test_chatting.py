@@ -21,6 +21,7 @@ def test_a_newcomer_registers_and_is_answered_by_the_demo(page, sqlite_server):
     page.fill("[name=password2]", "a long enough pass phrase")
     page.click("button[type=submit]")
     page.fill("#message", "Good morning /fast")
+    page.locator("#send:enabled").wait_for()
     page.press("#message", "Enter")
 
     answer = page.locator(".answer[data-status=complete]")
@@ -209,7 +210,8 @@ def test_rename_and_delete(desk: Desk):
 
     expect(page).to_have_url(f"{desk.server.base_url}/")
     expect(page.locator("#session-list")).not_to_contain_text("Another")
-    assert page.goto(address).status == 404
+    gone = page.goto(address)
+    assert gone and gone.status == 404
 
 
 def test_enter_while_an_input_method_composes_sends_nothing(desk: Desk):
