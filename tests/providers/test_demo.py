@@ -39,7 +39,7 @@ async def test_it_comes_at_the_pace_of_a_model(monkeypatch):
     monkeypatch.undo()
     got = await ask("hi", max_output_tokens=25)
 
-    assert 0.4 < got.seconds < 3
+    assert 0.4 < got.seconds < 10
 
 
 async def test_what_is_asked_for_with_a_slash_is_done():

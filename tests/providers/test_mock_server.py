@@ -75,13 +75,13 @@ async def test_an_answer_is_read(mock, provider):
 async def test_a_stream_that_breaks_is_never_taken_for_whole(mock, provider, kind, error, set_limits):
     set_limits(idle_seconds=0.3)
     mock.state.scenarios.add(Reply(text=TEXT))
-    mock.state.scenarios.add(StreamFault(kind, after_chunks=4, stall_seconds=2))
+    mock.state.scenarios.add(StreamFault(kind, after_chunks=4, stall_seconds=30))
 
     got = await ask(mock, provider)
 
     assert type(got.error) is error
     assert TEXT.startswith(got.text) and got.text != TEXT
-    assert got.seconds < 1.5
+    assert got.seconds < 10
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ async def test_the_end_marker_is_not_waited_behind():
         got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
 
     assert (got.text, got.finish) == ("Hi", "stop")
-    assert got.seconds < 1
+    assert got.seconds < 3
 
 
 async def test_a_connection_is_used_again_although_its_end_comes_behind_the_end_marker(monkeypatch):
@@ -209,7 +209,7 @@ async def test_a_server_that_falls_silent_after_the_finish_reason_is_not_waited_
         await asyncio.wait_for(server.left.wait(), 2)
 
     assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
-    assert got.seconds < 2
+    assert got.seconds < 4
 
 
 async def test_a_connection_lost_after_the_finish_reason_costs_only_the_usage():

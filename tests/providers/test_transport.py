@@ -420,7 +420,7 @@ async def test_a_stall_ends_in_time_and_hangs_up(begun, set_limits):
         await asyncio.sleep(0.05)
 
     assert type(error) is ProviderTimeout
-    assert len(server.hung_up) == 1 and server.hung_up[0] < 1
+    assert len(server.hung_up) == 1 and server.hung_up[0] < 3
 
 
 async def test_a_drip_of_comments_ends_in_time(set_limits):
@@ -437,7 +437,7 @@ async def test_a_drip_of_comments_ends_in_time(set_limits):
         error = await failure(server.url)
 
     assert type(error) is ProviderTimeout
-    assert 0.5 < time.monotonic() - since < 1.5
+    assert 0.5 < time.monotonic() - since < 5
 
 
 async def test_a_slow_but_steady_answer_is_not_cut(set_limits):
@@ -606,7 +606,7 @@ async def test_closing_the_generator_hangs_up_at_once():
         await batches.aclose()
         await asyncio.wait_for(server.left.wait(), 2)
 
-    assert time.monotonic() - since < 0.2
+    assert time.monotonic() - since < 1
 
 
 @pytest.mark.parametrize("while_", ["waiting for the first byte", "reading"])
@@ -624,7 +624,7 @@ async def test_a_cancelled_reader_hangs_up_at_once(while_):
             await task
         await asyncio.wait_for(server.left.wait(), 2)
 
-    assert time.monotonic() - since < 0.2
+    assert time.monotonic() - since < 1
 
 
 async def test_each_event_loop_has_one_client():
