@@ -1,5 +1,6 @@
 # make run     build what is missing and serve on http://127.0.0.1:8000 (HOST, PORT, DATABASE_URL, ... from the environment)
 # make test    build what is missing and run the tests; ARGS goes to pytest: make test ARGS="-k stream -x"
+# make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for three minutes
 # make lint    what must be clean before a change goes in
 # make format  let ruff rewrite what it can
 # make clean   remove the environments and caches; never the data
@@ -17,7 +18,7 @@ DEV = .venv-dev/bin/python
 LINT_ENV = SECRET_KEY=only-for-static-checks-and-long-enough-for-them DATA_DIR=.mypy_cache DEBUG=0 \
 	DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MODULE=chatproject.settings
 
-.PHONY: run test lint format clean
+.PHONY: run test bench lint format clean
 
 run:
 	@sh scripts/environment.sh .venv requirements.txt
@@ -26,6 +27,10 @@ run:
 test:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
 	@exec $(DEV) -m pytest $(ARGS)
+
+bench:
+	@sh scripts/environment.sh .venv-dev requirements-dev.txt
+	@exec $(DEV) -m benchmarks $(ARGS)
 
 lint:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
