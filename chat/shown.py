@@ -180,7 +180,8 @@ def _place(after: str) -> tuple[datetime, UUID] | None:
         moment, last = parse_datetime(moment_text), UUID(id_text)
     except (ValueError, binascii.Error):
         return None
-    return None if moment is None or moment.tzinfo is None else (moment, last)
+    # Ours are all in UTC; another offset may lead out of what a database can hold.
+    return None if moment is None or moment.utcoffset() != timedelta(0) else (moment, last)
 
 
 def by_day(sessions: Iterable[ChatSession]) -> list[Day]:

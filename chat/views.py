@@ -1,7 +1,9 @@
 """The chat API. Handlers admit and call; see `chatproject.api` for how they run."""
 
 import re
+from datetime import UTC
 from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +36,8 @@ from chat.serializers import (
 from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
 from providers.resolve import resolve
+from providers.text import clean_text
+from providers.text import clean_text
 
 _KEY = re.compile(r"[A-Za-z0-9:_-]{1,128}")
 STOP_SECONDS = 5
@@ -250,7 +254,7 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
         if request.query_params.get("archived") != "all":
             sessions = sessions.filter(archived=flag(request, "archived") or False)
         if provider := request.query_params.get("provider"):
-            sessions = sessions.filter(provider=provider)
+            sessions = sessions.filter(provider=clean_text(provider))
         if text := request.query_params.get("q", "").replace("\0", "").strip():
             sessions = sessions.matching(text)
         found, after = page(
@@ -306,7 +310,8 @@ def _session_cursor(session: ChatSession) -> list[str]:
 
 def _sessions_after(sessions: QuerySet[ChatSession], values: list[str]) -> QuerySet[ChatSession]:
     moment = parse_datetime(values[0])
-    if moment is None or moment.tzinfo is None:
+    # Ours are all in UTC; another offset may lead out of what a database can hold.
+    if moment is None or moment.utcoffset() != timedelta(0):
         raise ValueError(values[0])
     return sessions.filter(updated_at__lte=moment).filter(
         Q(updated_at__lt=moment) | Q(id__lt=UUID(values[1]))
@@ -332,6 +337,7 @@ class BranchView(AsyncAPIView):
         session = own_session(request, session_id)
         message_id = message_id_of(_valid(BranchSerializer, request)["messageId"])
         with transaction.atomic():
+            services.lock_session(session.pk)
             if not session.messages.filter(pk=message_id).exists():
                 raise refusals.MessageNotFound
             branches.choose_branch_of(session.id, message_id)
