@@ -5,8 +5,10 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from accounts.forms import AdminLoginForm
 from accounts.models import User
 
+admin.site.login_form = AdminLoginForm
 admin.site.unregister(BlacklistedToken)
 admin.site.unregister(OutstandingToken)
 

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django import forms
+from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm, BaseUserCreationForm, PasswordChangeForm
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -35,6 +36,10 @@ class LoginForm(AuthenticationForm):
         except Throttled as exc:
             raise _limited(exc) from exc
         return super().clean()
+
+
+class AdminLoginForm(LoginForm, AdminAuthenticationForm):
+    """The admin's own sign-in, which only lets staff in, and counts its tries too."""
 
 
 class RegisterForm(BaseUserCreationForm):

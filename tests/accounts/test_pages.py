@@ -126,6 +126,21 @@ def test_the_pages_count_their_tries(make_server: Callable[..., Server]) -> None
     assert [page.status_code for page in registrations] == [200, 429]
 
 
+def test_the_admin_counts_its_tries_too(make_server: Callable[..., Server]) -> None:
+    server = make_server(LOGIN_RATE_LIMIT="2/h")
+    visitor = Visitor(server)
+    admin = {"username": "admin", "password": server.environ["ADMIN_PASSWORD"]}
+    for _ in range(2):
+        visitor.submit("/admin/login/", admin | {"password": "a guess"})
+
+    refused = visitor.submit("/admin/login/", admin)
+    elsewhere = make_server(LOGIN_RATE_LIMIT="2/h")
+
+    assert refused.status_code == 200
+    assert "Too many requests" in refused.text
+    assert Visitor(elsewhere).submit("/admin/login/", admin).status_code == 302
+
+
 def test_a_page_speaks_the_language_that_was_chosen(visitor: Visitor, alice: User) -> None:
     alice.patch("/api/auth/me", json={"language": "zh-hans"})
     visitor.sign_in(alice.username, alice.password)
