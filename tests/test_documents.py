@@ -12,8 +12,6 @@ from tests.server import PROJECT, Server
 
 READMES = ["README.md", "README.zh-hans.md"]
 API_GUIDE = "docs/api.md"
-# Read by what the service stands on, not by its own code.
-NOT_OURS = {"FORWARDED_ALLOW_IPS"}
 # Set by the service itself, for itself or for its libraries.
 INTERNAL = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR"}
 
@@ -91,7 +89,7 @@ def test_the_configuration_table_names_every_variable(readme):
     named = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
 
     assert len(variables()) > 30
-    assert named - NOT_OURS == variables()
+    assert named == variables()
 
 
 @pytest.mark.parametrize("readme", READMES)
