@@ -179,8 +179,8 @@ class RunningAnswer:
         finally:
             # However it came to this, no reader may wait for ever.
             running.pop(self.id, None)
-            metrics.ended(self, told)
             self.end(told)
+            metrics.ended(self, told)
 
     async def _pull(self, adapter: Callable[[], Adapter], request: ChatRequest, seconds: float) -> Outcome:
         if self._ending is not None:

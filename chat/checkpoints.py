@@ -53,6 +53,8 @@ def _store(snapshots: list[Snapshot], ids: list[UUID]) -> set[UUID]:
         if snapshots:
             _update(snapshots)
         rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
+        # Who may not sign in any more may not go on reading either.
+        rows = rows.filter(session__user__is_active=True)
         return set(rows.values_list("id", flat=True))
 
 

@@ -20,7 +20,7 @@ class Position(NamedTuple):
 
 START = Position(0, 0)
 
-_EVENT_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,12})-(\d{1,12})")
+_EVENT_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,9})-(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)

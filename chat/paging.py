@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ def page(
     if text := request.query_params.get("cursor"):
         try:
             rows = after(rows, _decode(text))
-        except (ValueError, IndexError):
+        except (ValueError, IndexError, OverflowError):
             raise ValidationError({"cursor": [_("This cursor is not valid.")]}) from None
     found = list(rows[: limit + 1])
     more = len(found) > limit
@@ -43,7 +44,7 @@ def _limit(request: Request, default: int, most: int) -> int:
     text = request.query_params.get("limit")
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
         raise ValidationError({"limit": [_("Give a number from 1 to %(most)d.") % {"most": most}]})
     return int(text)
 

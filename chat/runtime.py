@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 
 from chat import checkpoints, faults, leases, services
 from chat.answers import Outcome, RunningAnswer, running
@@ -23,7 +23,8 @@ TICK_SECONDS = 0.5  # how soon a stop from another process is heard
 TEXT_TICKS = 2  # text is kept every so many ticks: what a crash may cost
 SWEEP_TICKS = 10
 PURGE_TICKS = 1200
-DATABASE_ERRORS = (DatabaseError, InterfaceError)
+# What a database that is away raises; anything else would be raised again and again.
+DATABASE_ERRORS = (OperationalError, InterfaceError)
 # A save that fails because the database is away is tried for so long.
 SAVE_SECONDS = 300
 
@@ -40,7 +41,12 @@ def begin(turn: services.Turn) -> RunningAnswer:
 
     async def save(answer: RunningAnswer, outcome: Outcome) -> bool:
         end = services.ended(answer, outcome, turn.request)
-        return await persist(lambda: services.close_turn(end))
+        try:
+            return await persist(lambda: services.close_turn(end))
+        except Exception:
+            # Whatever could not be stored, the message must not look as if it still ran.
+            await persist(lambda: services.fail_turn(answer.id))
+            raise
 
     answer.begin(
         lambda: adapter_for(turn.access), turn.request, save=save, seconds=settings.PROVIDER_TOTAL_TIMEOUT

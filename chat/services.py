@@ -19,12 +19,13 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from chat import branches, leases, refusals
+from chat import branches, faults, leases, refusals
 from chat.answers import Opening, Outcome, RunningAnswer
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from providers.base import ChatMessage, ChatRequest, Usage
+from providers.entries import output_limit
 from providers.estimates import estimate_usage
 from providers.registry import ProviderAccess
 from providers.resolve import resolve
@@ -116,8 +117,7 @@ def open_turn(
         _touch(session, provider=provider, model=model, mode=mode)
         question.save(force_insert=True)
         answer = _pending_answer(asked, question, provider, model)
-    messages = [*history, ChatMessage("user", message)]
-    return _turn(session, answer, access, chosen_mode, messages)
+        return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
 def open_regeneration(
@@ -137,7 +137,7 @@ def open_regeneration(
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT)
         _touch(session, provider=provider, model=model)
         answer = _pending_answer(asked, question, provider, model)
-    return _turn(session, answer, access, chosen_mode, history)
+        return _turn(session, answer, access, chosen_mode, history)
 
 
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
@@ -148,7 +148,7 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
         old = _own_message(asked.user, message_id)
         if old.role != Message.Role.USER:
             raise refusals.NotAUserMessage
-        session = old.session
+        session = _own_session(asked.user, old.session_id)
         _refuse_second_answer(session)
         access = resolve(asked.user, session.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
@@ -164,7 +164,7 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
         _touch(session)
         question.save(force_insert=True)
         answer = _pending_answer(asked, question, session.provider, session.model)
-    return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
+        return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
@@ -174,7 +174,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             return replay
         answer = _own_message(asked.user, message_id)
         start = Position(len(answer.reasoning), len(answer.content))
-        session = answer.session
+        session = _own_session(asked.user, answer.session_id)
         _refuse_second_answer(session)
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
@@ -194,11 +194,10 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             error_code="",
             retry_after=None,
         )
-    if answer.content:
-        history += [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
-    return _turn(
-        session, answer, access, chosen_mode, history, reasoning=answer.reasoning, content=answer.content
-    )
+        if answer.content:
+            history += [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
+        reasoning, content = answer.reasoning, answer.content
+        return _turn(session, answer, access, chosen_mode, history, reasoning=reasoning, content=content)
 
 
 def _admit(asked: Asked) -> Replay | None:
@@ -268,13 +267,14 @@ def _turn(
     reasoning: str = "",
     content: str = "",
 ) -> Turn:
+    """Put together what the answer needs. It may ask the database, so it belongs to the transaction."""
     system = [ChatMessage("system", mode.system_prompt)] if mode.system_prompt.strip() else []
     request = ChatRequest(
         model=answer.model,
         messages=(*system, *messages),
         temperature=mode.temperature,
         top_p=mode.top_p,
-        max_output_tokens=mode.max_output_tokens,
+        max_output_tokens=output_limit(access.spec, answer.model, mode.max_output_tokens),
         reasoning_effort=mode.reasoning_effort or None,
     )
     return Turn(opening_of(answer, session), request, access, reasoning, content)
@@ -306,7 +306,8 @@ def _touch(session: ChatSession, **changes: str) -> None:
 
 
 def _own_session(user: Any, session_id: UUID) -> ChatSession:
-    session = ChatSession.objects.for_user(user).filter(pk=session_id).first()
+    """Return a session of the user's, locked: whoever changes its messages locks it first."""
+    session = ChatSession.objects.for_user(user).select_for_update(no_key=True).filter(pk=session_id).first()
     if session is None:
         raise refusals.SessionNotFound
     return session
@@ -350,12 +351,21 @@ def title_of(message: str) -> str:
     return title if title.strip() else NEW_CHAT
 
 
+def lock_session(session_id: UUID) -> bool:
+    """Keep others from changing a session's messages until the transaction ends; tell whether it is there.
+
+    Everything that changes several rows takes the session's first, so that no two wait for each other.
+    """
+    return ChatSession.objects.select_for_update(no_key=True).filter(pk=session_id).first() is not None
+
+
 # --- deleting -------------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def delete_session(session: ChatSession) -> None:
     """Delete a conversation; its messages in one statement, however many they are."""
+    lock_session(session.pk)
     Message.objects.filter(session_id=session.pk).delete()
     session.delete()
 
@@ -366,6 +376,7 @@ def delete_message(message: Message) -> UUID | None:
 
     Where the chosen branch went through it, the newest one beside it is chosen.
     """
+    lock_session(message.session_id)
     ids = branches.below(message.session_id, message.pk)
     rows = Message.objects.filter(session_id=message.session_id)
     running = rows.running().values_list("pk", flat=True).first()
@@ -432,6 +443,7 @@ def close_turn(end: Ended) -> bool:
     Only the process that runs an answer may end it. If another took it for
     abandoned meanwhile, the whole answer still replaces the cut one.
     """
+    ChatSession.objects.filter(pk=end.session_id).update(updated_at=timezone.now())
     updated = Message.objects.filter(
         pk=end.message_id,
         worker_id=leases.worker_id,
@@ -447,10 +459,13 @@ def close_turn(end: Ended) -> bool:
         response_time=end.response_time,
         first_token_time=end.first_token_time,
     )
-    if not updated:
-        return Message.objects.filter(pk=end.message_id).exists()
-    ChatSession.objects.filter(pk=end.session_id).update(updated_at=timezone.now())
-    return True
+    return bool(updated) or Message.objects.filter(pk=end.message_id).exists()
+
+
+def fail_turn(message_id: UUID) -> bool:
+    """End an answer of this process whose text could not be stored; what was kept of it stays."""
+    message = Message.objects.running().filter(pk=message_id, worker_id=leases.worker_id)
+    return bool(message.update(status=Status.FAILED, error_code=faults.SERVER_ERROR))
 
 
 def usage_data(usage: Usage) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError
+from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Substr
 
 from chat import answers, events, faults, services
@@ -107,7 +107,11 @@ async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[
             return
         try:
             row = await in_db(read, message_id, position)
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
+            # The database is away; whoever waits should know that we are not.
+            if loop.time() - sent_at >= answers.PING_SECONDS:
+                sent_at = loop.time()
+                yield events.PING
             await asyncio.sleep(POLL_SECONDS * 5)
             continue
         if row is None:

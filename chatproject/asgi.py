@@ -5,6 +5,7 @@ From the outside in: lifespan (Django speaks none), the bound on request bodies
 itself on a bounded number of threads.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -52,12 +53,16 @@ class DjangoOnLanes(ASGIHandler):
             await self.handle(scope, receive, send)
 
 
+# How long a client may take to send a request's body.
+BODY_SECONDS = 60
+
+
 class BodyTooLarge(Exception):
     pass
 
 
 def bound_bodies(app: App, *, limit: int) -> App:
-    """Refuse a body of more than `limit` bytes: at once where its length is told, else where it passes it."""
+    """Refuse a body of more than `limit` bytes, at once where its length is told, and one that never ends."""
 
     async def bounded(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,14 +70,19 @@ def bound_bodies(app: App, *, limit: int) -> App:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or len(length) > 18 or int(length) > limit:
-            return await _refuse(scope, send)
+            return await _refuse(scope, send, 413)
         read = 0
-        started = False
+        started = complete = False
+        give_up = asyncio.get_running_loop().time() + BODY_SECONDS
 
         async def counted() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, complete
+            if complete:
+                return await receive()  # the disconnect, whenever that comes
+            async with asyncio.timeout_at(give_up):
+                message = await receive()
             read += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
             if read > limit:
                 raise BodyTooLarge
             return message
@@ -84,15 +94,17 @@ def bound_bodies(app: App, *, limit: int) -> App:
 
         try:
             await app(scope, counted, noted)
-        except BodyTooLarge:
+        except (BodyTooLarge, TimeoutError):
+            if complete and read <= limit:
+                raise
             if not started:
-                await _refuse(scope, send)
+                await _refuse(scope, send, 413 if read > limit else 408)
 
     return bounded
 
 
-async def _refuse(scope: Scope, send: Send) -> None:
-    code, text = PLAIN[413]
+async def _refuse(scope: Scope, send: Send, status: int) -> None:
+    code, text = PLAIN[status]
     accepted = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
     with translation.override(best_language(accepted)):
         content = json.dumps(error_body(code, text), ensure_ascii=False).encode()
@@ -101,7 +113,7 @@ async def _refuse(scope: Scope, send: Send) -> None:
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),  # the rest of the body is not worth reading
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
 
 

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 Text = str | Promise
 
+# What the operator's machinery asks.
+PLAIN_PATHS = {"/healthz", "/readyz", "/metrics"}
+
 
 class ApiError(exceptions.APIException):
     """A refusal with a stable code, a text for a person, and a status."""
@@ -69,6 +72,7 @@ PLAIN: dict[int, tuple[str, Text]] = {
     400: ("bad_request", _("The request could not be understood.")),
     403: ("permission_denied", _("You may not do this.")),
     404: ("not_found", _("Not found.")),
+    408: ("body_too_slow", _("The request took too long to arrive.")),
     413: ("body_too_large", _("The request is too large.")),
     500: ("server_error", _("Something went wrong on the server. Try again.")),
     503: ("shutting_down", _("The server is restarting. Try again in a moment.")),
@@ -151,32 +155,37 @@ def error_response(
     return response
 
 
-def _page(request: HttpRequest, status: int) -> HttpResponse:
-    if request.path.startswith("/api/"):
-        return error_response(status)
-    code, text = PLAIN[status]
-    return render(request, "error.html", {"status": status, "code": code, "text": text}, status=status)
+def speaks_json(path: str) -> bool:
+    """Tell whether errors at this path are for programs; all others are for people."""
+    return path == "/api" or path.startswith("/api/") or path in PLAIN_PATHS
+
+
+def refusal(request: HttpRequest, status: int, *, code: str = "", text: Text = "") -> HttpResponse:
+    """Return an error as the path tells it: the one shape, or a page."""
+    if speaks_json(request.path_info):
+        return error_response(status, code=code, text=text)
+    plain_code, plain_text = PLAIN.get(status, PLAIN[500])
+    context = {"status": status, "code": code or plain_code, "text": text or plain_text}
+    return render(request, "error.html", context, status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 400)
+    return refusal(request, 400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 403)
+    return refusal(request, 403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _page(request, 404)
+    return refusal(request, 404)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return _page(request, 500)
+    return refusal(request, 500)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form without a valid CSRF token, most often one left open for too long."""
     text = _("This form is out of date. Go back, reload the page, and send it again.")
-    if request.path.startswith("/api/"):
-        return error_response(403, code="csrf_failed", text=text)
-    return render(request, "error.html", {"status": 403, "code": "csrf_failed", "text": text}, status=403)
+    return refusal(request, 403, code="csrf_failed", text=text)

@@ -137,6 +137,7 @@ def serve() -> None:
     from django.conf import settings
 
     from chatproject.env import env_int
+    from chatproject.protocol import BoundedProtocol
 
     host = os.environ.get("HOST", "").strip() or "127.0.0.1"
     port = env_int("PORT", 8000)
@@ -151,6 +152,10 @@ def serve() -> None:
         port=port,
         workers=processes,
         lifespan="on",
+        http=BoundedProtocol,
+        ws="none",
+        # Whoever may say on whose behalf it asks has to be named: nobody, unless told.
+        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS", "").strip()),
         log_config=None,
         access_log=False,
         server_header=False,

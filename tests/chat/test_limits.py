@@ -135,3 +135,85 @@ def test_a_client_that_stops_in_the_middle_of_its_body_holds_nobody_up(
     assert time.monotonic() - began < 5
     for link in links:
         link.close()
+
+
+def test_endless_headers_are_cut_off(sqlite_server: Server) -> None:
+    before = memory_of(sqlite_server)
+    sent = 0
+    with raw(sqlite_server) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n")
+        try:
+            while sent < 40 << 20:
+                link.sendall(b"X: y\r\n" * 4096)
+                sent += 6 * 4096
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    assert sent < 8 << 20
+    assert memory_of(sqlite_server) - before < 64 << 20
+
+
+def test_a_head_that_is_too_long_is_told_so(sqlite_server: Server) -> None:
+    with raw(sqlite_server) as link:
+        link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * (80 << 10))
+        status = int(link.recv(100).split()[1])
+
+    assert status == 431
+
+
+def test_a_large_body_behind_a_small_head_is_no_long_head(sqlite_server: Server, upstream: Upstream) -> None:
+    user = quick(sqlite_server.user(), upstream)
+
+    assert user.stream("长" * 31_000).names[-1] == "done"
+
+
+def test_an_upgrade_to_a_websocket_is_an_ordinary_request(sqlite_server: Server) -> None:
+    with sqlite_server.client() as client:
+        response = client.get(
+            "/healthz",
+            headers={
+                "Connection": "Upgrade",
+                "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+            },
+        )
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=000000001999999999999999999999999999999",
+        "limit=0000000019999999",
+        "cursor=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMHwwMTkyZjBjMS0yMzQ1LTdhYmMtOGRlZi0wMTIzNDU2Nzg5YWI",
+    ],
+)
+def test_numbers_and_moments_out_of_range_are_refused(server: Server, query: str) -> None:
+    user = server.user()
+
+    response = user.get(f"/api/chat/sessions?{query}")
+
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")
+
+
+@pytest.mark.parametrize("query", [{"q": "x" * 50_100}, {"q": "\0"}, {"provider": "\0"}])
+def test_odd_searches_find_nothing_or_something_but_do_not_fail(
+    server: Server, query: dict[str, str]
+) -> None:
+    assert server.user().get("/api/chat/sessions", params=query).status_code == 200
+
+
+def test_no_event_id_makes_a_stream_that_never_ends(server: Server, upstream: Upstream) -> None:
+    user = quick(server.user(), upstream)
+    opened = user.stream("Hi").session
+    for position in ("2147483647-0", "0-999999999999", "999999999-999999999"):
+        with user.client() as client:
+            response = client.get(
+                f"/api/chat/sessions/{opened['sessionId']}/stream",
+                headers={"Last-Event-ID": f"{opened['messageId']}:{position}"},
+                timeout=5,
+            )
+        assert response.status_code in {200, 204}
+        assert response.status_code == 204 or "event: done" in response.text

@@ -3,12 +3,14 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
+from tests.accounts.visitor import Visitor
 from tests.real_model import RealModel
-from tests.server import User
-from tests.upstream import Hold, Reasoning, Upstream, Wait
+from tests.server import Server, User
+from tests.upstream import Hold, Raw, Reasoning, Upstream, Wait
 
 
 def stopped(user: User, session: str) -> bool:
@@ -73,10 +75,14 @@ def test_a_reader_without_a_position_gets_the_answer_from_its_start(alice: User,
     with alice.streaming("Hi", "custom", model) as live:
         session = live.next("session").data["sessionId"]
         live.next("message")
-    threading.Timer(0.5, model.release).start()
+    with ExitStack() as stack:
+        path = f"/api/chat/sessions/{session}/stream"
+        lives = [stack.enter_context(alice.opened("GET", path)) for _ in range(4)]
+        for live in lives:
+            live.next("session")
+        model.release()
 
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: alice.resume(session), range(4)))
+        answers = [live.rest() for live in lives]
 
     assert [(answer.text, answer.reasoning) for answer in answers] == [("one two", "hm")] * 4
 
@@ -170,3 +176,62 @@ def test_a_real_model_is_heard_word_by_word(alice: User, real_model: RealModel, 
     assert answer.names.count("message") > 3
     assert answer.done["usage"]["outputTokens"] > 0
     assert alice.messages(answer.session["sessionId"])[-1]["content"] == answer.text
+
+
+def test_deletions_and_messages_at_once_are_answered_in_order(alice: User) -> None:
+    body = {"message": "Hi", "provider": alice.provider, "model": alice.model}
+
+    def ask(session: str, method: str) -> int:
+        with alice.client() as client:
+            if method == "DELETE":
+                return client.delete(f"/api/chat/sessions/{session}").status_code
+            return client.post("/api/chat/stream", json=body | {"sessionId": session}).status_code
+
+    seen: set[int] = set()
+    for _ in range(12):
+        session = alice.stream("Hi").session["sessionId"]
+        with ThreadPoolExecutor(3) as pool:
+            seen |= set(pool.map(lambda method, at=session: ask(at, method), ["POST", "DELETE", "POST"]))
+
+    assert seen <= {200, 404, 409}
+
+
+def test_branches_chosen_at_once_leave_one_chosen(alice: User) -> None:
+    first = alice.stream("one").session
+    session = first["sessionId"]
+    with alice.opened("POST", f"/api/chat/sessions/{session}/regenerate", json={}) as live:
+        second = live.rest().session
+
+    def choose(message: str) -> int:
+        return alice.put(f"/api/chat/sessions/{session}/branch", json={"messageId": message}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        seen = set(pool.map(choose, [first["messageId"], second["messageId"]] * 20))
+
+    assert seen == {200}
+    shown = alice.messages(session)
+    assert len(shown) == 2
+    assert shown[1]["id"] in {first["messageId"], second["messageId"]}
+
+
+def test_numbers_from_a_provider_cannot_break_the_end_of_a_stream(alice: User, upstream: Upstream) -> None:
+    for number in ("9" * 30, "9" * 4200, "-1", "NaN", "1e400", "true", '"7"'):
+        raw = f'data: {{"choices":[],"usage":{{"prompt_tokens":{number},"completion_tokens":1}}}}\n\n'
+        model = upstream.script("ok", Raw(raw.encode()))
+
+        answer = alice.stream("Hi", "custom", model)
+
+        assert answer.names[-1] in {"done", "error"}, number
+        assert alice.messages(answer.session["sessionId"])[-1]["content"] == "ok"
+
+
+def test_a_deactivated_users_answers_end(server: Server, alice: User, upstream: Upstream) -> None:
+    model = upstream.script("one ", Hold(), "two")
+    with alice.streaming("Hi", "custom", model) as live:
+        live.next("message")
+        administrator = Visitor(server)
+        administrator.sign_in("admin", server.environ["ADMIN_PASSWORD"])
+        administrator.change_user(alice.id, is_active=None)
+
+        assert live.rest().done["status"] == "stopped"
+    model.requests[0].wait_for_hang_up(3)

@@ -41,7 +41,7 @@ def test_a_message_is_not_shown_within_another_conversation(server: Server) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/history", "/settings", "/settings/providers/openai", f"/c/{uuid.uuid4()}"]
+    "path", ["/", "/history", "/settings", "/settings/providers/openai", f"/c/{uuid.UUID(int=7)}"]
 )
 def test_whoever_is_not_signed_in_is_asked_to(server: Server, path: str) -> None:
     response = Visitor(server).get(path)
