@@ -3,6 +3,7 @@
 # make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for three minutes
 # make lint    what must be clean before a change goes in
 # make format  let ruff rewrite what it can
+# make bench-reading   measure what reading a provider's stream costs, beside plain httpx; ARGS="--rounds 5" goes to it
 # make clean   remove the environments and caches; never the data
 #
 # PYTHON=/path/to/python chooses the interpreter; otherwise the newest fitting one is found.
@@ -45,6 +46,10 @@ format:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
 	$(DEV) -m ruff check --fix .
 	$(DEV) -m ruff format .
+
+bench-reading:
+	@sh scripts/environment.sh .venv-dev requirements-dev.txt
+	@$(DEV) -m benchmarks.reading $(ARGS)
 
 clean:
 	rm -rf .venv .venv-dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-output

@@ -8,8 +8,9 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from providers import services
-from providers.models import ProviderConfig
+from providers import catalogue, services
+from providers.catalogue import Entry
+from providers.models import ModelEntry, ProviderConfig
 from providers.registry import PROVIDERS
 
 _FIELDS = {"api_key": "new_key", "base_url": "address"}
@@ -120,3 +121,60 @@ class ProviderConfigAdmin(admin.ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: ProviderConfig | None = None) -> Any:
         # A key is bound to its user and its provider: both are chosen once.
         return [*self.readonly_fields, *(("user", "provider") if obj else ())]
+
+
+_MODEL_FACTS = ["context_window", "max_output_tokens", "input_price", "cached_price", "output_price"]
+
+
+class ModelEntryForm(forms.ModelForm):
+    provider = forms.ChoiceField(
+        label=_("provider"),
+        choices=[(spec.id, spec.name) for spec in PROVIDERS.values() if spec.protocol != "demo"],
+    )
+
+    class Meta:
+        model = ModelEntry
+        fields = ["provider", "model", *_MODEL_FACTS]
+
+    def clean_model(self) -> str:
+        # Two entries that differ in capitals alone would be one and the same.
+        return str(self.cleaned_data["model"]).lower()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not self.errors and all(cleaned.get(name) is None for name in _MODEL_FACTS):
+            raise ValidationError(_("Give at least one value: what is left empty stays as shipped."))
+        return cleaned
+
+
+@admin.register(ModelEntry)
+class ModelEntryAdmin(admin.ModelAdmin):
+    """What staff say of models, beside what the shipped catalogue says of them."""
+
+    form = ModelEntryForm
+    list_display = ["provider", "model", *_MODEL_FACTS, "shipped", "updated_at"]
+    list_display_links = ["provider", "model"]
+    list_filter = ["provider"]
+    search_fields = ["provider", "model"]
+    fields = ["provider", "model", *_MODEL_FACTS, "shipped", "catalogue_of", "updated_at"]
+    readonly_fields = ["shipped", "catalogue_of", "updated_at"]
+
+    @admin.display(description=_("shipped: window · output · prices"))
+    def shipped(self, row: ModelEntry) -> str:
+        found = catalogue.look_up(row.provider, row.model) if row.model else None
+        return _told(found) if found else self.get_empty_value_display()
+
+    @admin.display(description=_("shipped catalogue"))
+    def catalogue_of(self, row: ModelEntry) -> str:
+        shipped = catalogue.shipped()
+        return f"{shipped.date} ({shipped.source})"
+
+
+def _told(entry: Entry) -> str:
+    """Return the values in the order in which the form has them."""
+    tokens = [f"{value:,}" if value else "–" for value in (entry.context_window, entry.max_output_tokens)]
+    prices = [
+        "–" if price is None else f"${price.normalize():f}"
+        for price in (entry.input_price, entry.cached_price, entry.output_price)
+    ]
+    return " · ".join([*tokens, *prices])

@@ -1,11 +1,15 @@
 """Whom somebody talks to, with whose key."""
 
+from decimal import Decimal
+
 from django.conf import settings
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from providers import crypto
+from providers.catalogue import Entry
 
 
 class ProviderConfigQuerySet(models.QuerySet["ProviderConfig"]):
@@ -95,3 +99,79 @@ def hint(key: str) -> str:
     if not key:
         return ""
     return MASK + key[-4:] if len(key) >= SHORTEST_HINTED_KEY else MASK
+
+
+AT_LEAST_ONE = [MinValueValidator(1)]
+# Some cost nothing.
+NOT_NEGATIVE = [MinValueValidator(Decimal(0))]
+
+
+class ModelEntry(models.Model):
+    """What staff say of a model; what they leave open the shipped catalogue says.
+
+    Prices are US dollars per million tokens.
+    """
+
+    provider = models.CharField(_("provider"), max_length=50)
+    model = models.CharField(
+        _("model"),
+        max_length=200,
+        validators=[
+            RegexValidator(r"^[^*\s]*\*?\Z", _("A model's id has no blanks, and no * but at the end."))
+        ],
+        help_text=_(
+            "The model's id, or the beginning of ids with * at the end. Capitals make no difference."
+        ),
+    )
+    context_window = models.PositiveIntegerField(
+        _("context window"), null=True, blank=True, validators=AT_LEAST_ONE, help_text=_("In tokens.")
+    )
+    max_output_tokens = models.PositiveIntegerField(
+        _("most output tokens"), null=True, blank=True, validators=AT_LEAST_ONE
+    )
+    input_price = models.DecimalField(
+        _("input price"),
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=NOT_NEGATIVE,
+        help_text=_("In US dollars per million tokens."),
+    )
+    cached_price = models.DecimalField(
+        _("price of cached input"),
+        max_digits=12,
+        decimal_places=6,
+        null=True,
+        blank=True,
+        validators=NOT_NEGATIVE,
+    )
+    output_price = models.DecimalField(
+        _("output price"), max_digits=12, decimal_places=6, null=True, blank=True, validators=NOT_NEGATIVE
+    )
+    updated_at = models.DateTimeField(_("updated"), auto_now=True)
+
+    class Meta:
+        ordering = ["provider", "model"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["provider", "model"],
+                name="one_entry_per_provider_and_model",
+                violation_error_message=_("There already is an entry for this model."),
+            )
+        ]
+        verbose_name = _("model entry")
+        verbose_name_plural = _("model entries")
+
+    def __str__(self) -> str:
+        return f"{self.provider}: {self.model}"
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(
+            self.context_window,
+            self.max_output_tokens,
+            self.input_price,
+            self.cached_price,
+            self.output_price,
+        )

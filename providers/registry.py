@@ -174,6 +174,9 @@ _SPECS = (
 PROVIDERS: dict[str, ProviderSpec] = {spec.id: spec for spec in _SPECS}
 
 
+# The protocols that want to be told how long an answer may be.
+NEED_LIMIT = frozenset({"anthropic"})
+
 # Protocol to adapter.
 _ADAPTERS: dict[str, Callable[..., Adapter]] = {
     "openai": OpenAIAdapter,

@@ -1,6 +1,7 @@
 """What the provider API takes and gives. An API key is only ever taken."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -8,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from providers.base import ModelInfo
+from providers.catalogue import Entry
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS
 from providers.resolve import base_url_of
@@ -81,10 +83,22 @@ class ProviderListSerializer(serializers.Serializer[Any]):
     providers = ProviderSerializer(many=True)
 
 
+class PricesSerializer(serializers.Serializer[Any]):
+    """US dollars per million tokens; what is not known is left out."""
+
+    input = serializers.FloatField(required=False)
+    cachedInput = serializers.FloatField(required=False)
+    output = serializers.FloatField(required=False)
+
+
 class ModelSerializer(serializers.Serializer[Any]):
+    """A model as its provider lists it; what it does not say comes from the catalogue, if it is there."""
+
     id = serializers.CharField()
     name = serializers.CharField(required=False)
     contextWindow = serializers.IntegerField(required=False)
+    maxOutputTokens = serializers.IntegerField(required=False)
+    prices = PricesSerializer(required=False)
 
 
 class ModelListSerializer(serializers.Serializer[Any]):
@@ -96,9 +110,32 @@ class TestedSerializer(serializers.Serializer[Any]):
     latencyMs = serializers.IntegerField()
 
 
-def model_shape(model: ModelInfo) -> dict[str, Any]:
-    shape = {"id": model.id, "name": model.name, "contextWindow": model.context_window}
+def model_shape(model: ModelInfo, known: Entry) -> dict[str, Any]:
+    """Return a listed model with all that is known of it; `known` has the last word."""
+    prices = _without_gaps(
+        {
+            "input": _number(known.input_price),
+            "cachedInput": _number(known.cached_price),
+            "output": _number(known.output_price),
+        }
+    )
+    return _without_gaps(
+        {
+            "id": model.id,
+            "name": model.name,
+            "contextWindow": known.context_window,
+            "maxOutputTokens": known.max_output_tokens,
+            "prices": prices or None,
+        }
+    )
+
+
+def _without_gaps(shape: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shape.items() if value is not None}
+
+
+def _number(price: Decimal | None) -> float | None:
+    return None if price is None else float(price)
 
 
 def by_wire_name(exc: DjangoValidationError) -> serializers.ValidationError:

@@ -22,9 +22,10 @@ from chatproject.api import AsyncAPIView, Continuation
 from chatproject.db import in_db
 from chatproject.errors import ApiError
 from chatproject.openapi import InvalidInput, NotAllowed, responses
-from providers import crypto, services
+from providers import crypto, entries, services
 from providers.addresses import origin
-from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
+from providers.base import ChatMessage, ChatRequest, Finished, ModelInfo, ReasoningDelta, TextDelta
+from providers.catalogue import Entries, Entry
 from providers.errors import ModelNotFound, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
 from providers.openapi import ASKING, PROVIDER, SHARED
@@ -150,20 +151,24 @@ class ModelsView(AsyncAPIView):
         responses=responses({200: ModelListSerializer}, NoSuchProvider, *ASKING),
     )
     def get(self, request: Request, provider: str) -> Response | Continuation:
-        """Ask the provider which models there are; the answer is kept for some minutes."""
+        """Ask the provider which models there are; the answer is kept for some minutes.
+
+        What the provider does not say of a model comes from the catalogue; what staff entered
+        comes first.
+        """
         access = resolve(request.user, _spec(provider).id)
-        kept_as = _cache_key(request.user.pk, access)
+        said = entries.stated(access.spec.id)
+        kept_as = _cache_key(request.user.pk, access, said)
         models = cache.get(kept_as)
         if models is not None:
             return Response({"models": models})
         limits.count(request, group="provider-models", key=str(request.user.pk), rate=MODELS_RATE)
-        return Continuation(self, partial(self._ask, access, kept_as))
+        return Continuation(self, partial(self._ask, access, said, kept_as))
 
-    async def _ask(self, access: ProviderAccess, kept_as: str) -> Response:
+    async def _ask(self, access: ProviderAccess, said: Entries, kept_as: str) -> Response:
         async with _asking(access, "its models", MODELS_SECONDS):
             listed = await adapter_for(access).list_models()
-        models = [model_shape(model) for model in listed[:MOST_MODELS]]
-        await in_db(cache.set, kept_as, models, MODELS_KEPT_SECONDS)
+        models = await in_db(_shape_and_keep, access.spec.id, listed[:MOST_MODELS], said, kept_as)
         return Response({"models": models})
 
 
@@ -283,7 +288,18 @@ def _stored(owner: Any, spec: ProviderSpec) -> ProviderConfig | None:
     return ProviderConfig.objects.filter(user=owner, provider=spec.id).first()
 
 
-def _cache_key(user_id: int | None, access: ProviderAccess) -> str:
+def _shape_and_keep(
+    provider: str, listed: list[ModelInfo], said: Entries, kept_as: str
+) -> list[dict[str, Any]]:
+    models = []
+    for model in listed:
+        of_the_list = Entry(context_window=model.context_window)
+        models.append(model_shape(model, entries.known(provider, model.id, said, of_the_list)))
+    cache.set(kept_as, models, MODELS_KEPT_SECONDS)
+    return models
+
+
+def _cache_key(user_id: int | None, access: ProviderAccess, said: Entries) -> str:
     # The key is only there to tell one list from another, and cannot be read out of this.
-    parts = (str(user_id), access.spec.id, access.base_url, access.api_key)
+    parts = (str(user_id), access.spec.id, access.base_url, access.api_key, repr(sorted(said.items())))
     return f"models:{crypto.fingerprint(chr(0).join(parts))}"

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     import httpx
 
 VERSION = "2023-06-01"
-# The protocol wants a limit. These models refuse more; all later ones take the last.
-_MOST_TOKENS = (("claude-3-5", 8192), ("claude-3-7", 64000), ("claude-3", 4096), ("claude-2", 4096))
+# The protocol wants a limit. This is for a model of which nobody has said how much it writes.
 _DEFAULT_MOST = 32000
-_THINKING_TOKENS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24576}
+_LEAST_THINKING = 1024
+_THINKING_TOKENS = {"minimal": _LEAST_THINKING, "low": 2048, "medium": 8192, "high": 24576}
 _TOO_MANY = re.compile(r"max_tokens: \d+ > (\d+)")
+# What was asked and what may be answered have to fit together.
+_TOO_LONG = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ \d+ > (\d+)")
 
 _FINISH = {
     "end_turn": FinishReason.STOP,
@@ -76,9 +78,7 @@ class AnthropicAdapter:
 
 
 def build_body(request: ChatRequest) -> dict[str, Any]:
-    most = request.max_output_tokens or next(
-        (most for prefix, most in _MOST_TOKENS if request.model.startswith(prefix)), _DEFAULT_MOST
-    )
+    most = request.max_output_tokens or _DEFAULT_MOST
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": most,
@@ -88,7 +88,7 @@ def build_body(request: ChatRequest) -> dict[str, Any]:
     if system := [message.content for message in request.messages if message.role == "system"]:
         body["system"] = "\n\n".join(system)
     budget = _THINKING_TOKENS.get(request.reasoning_effort or "")
-    if budget is not None and most > 1024:
+    if budget is not None and most > _LEAST_THINKING:
         # Thinking takes the default temperature only, and less than the whole limit.
         body["thinking"] = {"type": "enabled", "budget_tokens": min(budget, most - 1)}
     elif request.temperature is not None:
@@ -116,16 +116,27 @@ def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
 
 def repair(body: dict[str, Any], fault: ProviderError) -> bool:
     """Change the body so that the provider will take it, if the fault says how."""
-    most = _TOO_MANY.search(fault.detail)
-    if most and 0 < int(most[1]) < body["max_tokens"]:
-        body["max_tokens"] = int(most[1])
-        if "thinking" in body:
-            body["thinking"]["budget_tokens"] = min(body["thinking"]["budget_tokens"], body["max_tokens"] - 1)
+    most = _most(fault.detail)
+    if most and 0 < most < body["max_tokens"]:
+        body["max_tokens"] = most
+        if "thinking" in body and most > _LEAST_THINKING:
+            body["thinking"]["budget_tokens"] = min(body["thinking"]["budget_tokens"], most - 1)
+        else:
+            body.pop("thinking", None)
         return True
     if fault.parameter in ("temperature", "top_p", "thinking") and fault.parameter in body:
         del body[fault.parameter]
         return True
     return False
+
+
+def _most(said: str) -> int | None:
+    """Return how many tokens the provider would have let us ask for, if it says so."""
+    if found := _TOO_MANY.search(said):
+        return int(found[1])
+    if found := _TOO_LONG.search(said):
+        return int(found[2]) - int(found[1])
+    return None
 
 
 class MessagesReader:

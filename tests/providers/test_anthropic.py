@@ -62,8 +62,6 @@ def test_the_conversation_is_sent_in_turns():
 def test_a_limit_is_always_sent():
     assert asked(("user", "a"), max_output_tokens=77)["max_tokens"] == 77
     assert asked(("user", "a"))["max_tokens"] == 32000
-    assert asked(("user", "a"), model="claude-3-5-haiku-20241022")["max_tokens"] == 8192
-    assert asked(("user", "a"), model="claude-3-opus-20240229")["max_tokens"] == 4096
 
 
 def test_parameters_are_sent_as_they_are_wanted():
@@ -85,6 +83,10 @@ def test_thinking_takes_less_than_the_limit_and_no_temperature():
     ("message", "changed"),
     [
         ("max_tokens: 32000 > 8192, which is the maximum allowed", {"max_tokens": 8192}),
+        (
+            "input length and `max_tokens` exceed context limit: 190000 + 32000 > 200000, decrease either",
+            {"max_tokens": 10000},
+        ),
         ("`temperature` is deprecated for this model.", {"temperature": None}),
         ("thinking is not supported by this model", {"thinking": None}),
     ],

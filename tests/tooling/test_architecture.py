@@ -5,7 +5,10 @@ import pytest
 
 PROVIDERS = Path(__file__).resolve().parents[2] / "providers"
 CORE = [
-    *(PROVIDERS / f"{name}.py" for name in ("addresses", "base", "errors", "sse", "text", "transport")),
+    *(
+        PROVIDERS / f"{name}.py"
+        for name in ("addresses", "base", "catalogue", "errors", "sse", "text", "transport")
+    ),
     *sorted((PROVIDERS / "adapters").glob("*.py")),
 ]
 
