@@ -6,8 +6,9 @@ typed code decide; words decide only where a provider gives nothing better.
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any
 
 from .errors import (
@@ -29,6 +30,10 @@ from .text import clean_text, load_json
 
 MAX_RETRY_AFTER = 3600.0
 _MAX_DETAIL = 500
+# What is looked at of a provider's words, and how deep into what it sends.
+_MAX_WORDS = 8 * _MAX_DETAIL
+_MAX_DEPTH = 8
+_MAX_ITEMS = 20
 
 # Typed codes, types and statuses in lower case, whatever key they came under.
 _BY_CODE: dict[str, type[ProviderError]] = {
@@ -188,10 +193,13 @@ _NOT_TAKEN = re.compile(
 _PARAMETER = re.compile(
     r"temperature|top_p|max_tokens|max_completion_tokens|reasoning_effort|stream_options|reasoning\.\w+|thinking"
 )
+# So many digits at most: Python reads and multiplies only so large a number.
 _TRY_AGAIN = re.compile(
-    r"(?:try again|retry) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s))?", re.I
+    r"(?:try again|retry) (?:in|after) "
+    r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,30})?) ?(ms|s))?",
+    re.I | re.ASCII,
 )
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)s")
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,30})?)s", re.ASCII)
 
 
 def fault_of_response(
@@ -294,26 +302,31 @@ def _kind_of_words(message: str) -> type[ProviderError] | None:
 
 
 def fault_text(payload: Any) -> str:
-    """Return the provider's own words, from wherever it put them; may be empty."""
+    """Return the provider's own words, from wherever it put them; bounded, and may be empty."""
     if not isinstance(payload, dict):
-        return payload if isinstance(payload, str) else ""
+        return payload[:_MAX_WORDS] if isinstance(payload, str) else ""
     error = payload.get("error")
     if isinstance(error, dict):
         message = _words(error.get("message"))
         metadata = error.get("metadata")
         raw = _words(metadata.get("raw")) if isinstance(metadata, dict) else ""
-        return ": ".join(filter(None, [message, raw]))
+        return ": ".join(filter(None, [message, raw]))[:_MAX_WORDS]
     return _words(error) or _words(payload.get("message")) or _words(payload.get("detail"))
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "; ".join(filter(None, (_words(item) for item in value[:5])))
-    if isinstance(value, dict):
-        return _words(value.get("msg")) or _words(value.get("message"))
-    return ""
+    return "; ".join(islice(_each_word(value, _MAX_DEPTH), _MAX_ITEMS))[:_MAX_WORDS]
+
+
+def _each_word(value: Any, depth: int) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value[:_MAX_WORDS]
+    elif depth and isinstance(value, list):
+        for item in value[:_MAX_ITEMS]:
+            yield from _each_word(item, depth - 1)
+    elif depth and isinstance(value, dict):
+        found = next(_each_word(value.get("msg"), depth - 1), None)
+        yield from (found,) if found else _each_word(value.get("message"), depth - 1)
 
 
 def _codes(payload: Any) -> list[str]:
@@ -327,13 +340,18 @@ def _codes(payload: Any) -> list[str]:
             found.append(inner.get("code"))
         details = error.get("details")
         if isinstance(details, list):
-            found += [item.get("reason") for item in details if isinstance(item, dict)]
+            found += [item.get("reason") for item in details[:_MAX_ITEMS] if isinstance(item, dict)]
         found += [error.get("code"), error.get("type"), error.get("status")]
     found += [payload.get("code"), payload.get("type") if error is None else None]
-    texts = (
-        str(value).lower() for value in found if isinstance(value, str | int) and not isinstance(value, bool)
-    )
-    return list(dict.fromkeys(text[:80] for text in texts if text))
+    return list(dict.fromkeys(code for code in map(_code, found) if code))
+
+
+def _code(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:80].lower()
+    # A larger number is no code, and one of thousands of digits cannot even be written.
+    small = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9
+    return str(value) if small else ""
 
 
 def retry_after(headers: Mapping[str, str], message: str = "", payload: Any = None) -> float | None:
@@ -344,8 +362,8 @@ def retry_after(headers: Mapping[str, str], message: str = "", payload: Any = No
         seconds = _number(headers.get("retry-after"))
     if seconds is None and (date := headers.get("retry-after")):
         try:
-            seconds = parsedate_to_datetime(date).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
+            seconds = parsedate_to_datetime(date[:100]).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError, LookupError, OSError):
             seconds = None
     if seconds is None:
         seconds = _retry_info(payload)
@@ -365,29 +383,100 @@ def _number(text: str | None, scale: float = 1.0) -> float | None:
 def _retry_info(payload: Any) -> float | None:
     error = payload.get("error") if isinstance(payload, dict) else None
     details = error.get("details") if isinstance(error, dict) else None
-    for item in details if isinstance(details, list) else []:
+    for item in details[:_MAX_ITEMS] if isinstance(details, list) else []:
         delay = item.get("retryDelay") if isinstance(item, dict) else None
         if isinstance(delay, str) and (match := _DURATION.fullmatch(delay)):
             return float(match[1])
     return None
 
 
-_MASKED = re.compile(r"\S*\*{3,}\S*")
 _ECHOED = re.compile(r"(\b(?:api.?key|bearer)\b[^:=]{0,20}[:=]?\s+)(?=\S*[\d_-])\S{8,}", re.I)
 _KEY_SHAPED = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza|hf|nvapi|Bearer)[-_ ]?[A-Za-z0-9_\-.]{8,}")
+# One character, in whichever way it was written: in a URL, in JSON, in HTML, or as it is.
+_WRITTEN = re.compile(
+    r"%(?P<url>[0-9a-f]{2})|\\u(?P<json>[0-9a-f]{4})|\\x(?P<hex>[0-9a-f]{2})"
+    r"|&\#x(?P<entity>[0-9a-f]{1,5});|&\#(?P<number>\d{1,6});|\\(?P<escaped>[\\/\"'])|.",
+    re.I | re.S | re.ASCII,
+)
+# Something shorter is no key, and would be found in every other word.
+_SHORTEST_KEY = 6
+# So much of a key in one piece is taken for a part of it.
+_PIECE_OF_KEY = 8
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text fit for a log: one line, bounded, and nothing in it that looks like a key."""
-    text = text[: 8 * _MAX_DETAIL]
+    """Return the text fit for a log: one line, bounded, and nothing in it that looks like a key.
+
+    Of the secrets not even a part is left, however it is written.
+    """
+    secrets = tuple(secrets)
+    # First of all what cannot be printed goes: it could stand between the halves of a key.
+    text = " ".join(clean_text(text[:_MAX_WORDS]).split())
+    text = "".join(character for character in text if character.isprintable())
     for secret in secrets:
-        # Something shorter is no key, and would be found in every other word.
-        if len(secret) >= 6:
-            text = text.replace(secret, "***")
-    for pattern, with_ in ((_MASKED, "***"), (_ECHOED, r"\1***"), (_KEY_SHAPED, "***")):
+        text = _without(text, secret)
+    text = " ".join("***" if "***" in word else word for word in text.split(" "))
+    for pattern, with_ in ((_ECHOED, r"\1***"), (_KEY_SHAPED, "***")):
         text = pattern.sub(with_, text)
-    text = " ".join(clean_text(text).split())
-    return "".join(c for c in text if c.isprintable())[:_MAX_DETAIL]
+    text = text[:_MAX_DETAIL]
+    for secret in secrets:
+        text = _without_beginning(text, secret)
+    return text
+
+
+def seal(fault: ProviderError, secrets: Iterable[str]) -> None:
+    """Take out of a fault's detail what a log must not show, wherever the detail came from."""
+    fault.detail = redact(fault.detail, secrets)
+    fault.args = (fault.detail,)
+
+
+def _without(text: str, secret: str) -> str:
+    if len(secret) < _SHORTEST_KEY:
+        return text
+    plain, places = _as_meant(text)
+    length = min(len(secret), _PIECE_OF_KEY)
+    # As it is, and as it would be read if what looks like an escape in it were one.
+    forms = {secret.lower(), _as_meant(secret)[0]}
+    pieces = {form[i : i + length] for form in forms for i in range(len(form) - length + 1)}
+    kept: list[str] = []
+    end = 0
+    for i in range(len(plain) - length + 1):
+        if plain[i : i + length] in pieces:
+            start = places[i][0]
+            if start >= end:
+                kept += (text[end:start], "***")
+            end = max(end, places[i + length - 1][1])
+    return "".join(kept) + text[end:]
+
+
+def _without_beginning(text: str, secret: str) -> str:
+    """Return the text without the first characters of a secret that was cut off at its end."""
+    if len(secret) < _SHORTEST_KEY:
+        return text
+    for length in range(_PIECE_OF_KEY - 1, 2, -1):
+        if text[-length:].lower() == secret[:length].lower():
+            return text[:-length] + "***"
+    return text
+
+
+def _as_meant(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return the text in lower case, without escapes and blanks, and where each character stood."""
+    plain: list[str] = []
+    places: list[tuple[int, int]] = []
+    for match in _WRITTEN.finditer(text):
+        found = match.lastgroup
+        if found in ("url", "json", "hex", "entity"):
+            code = int(match[found], 16)
+        elif found == "number":
+            code = int(match[found])
+        else:
+            code = ord(match[found or 0])
+        if code > 0x10FFFF or not (character := chr(code)).strip():
+            continue
+        for lower in character.lower():
+            plain.append(lower)
+            places.append(match.span())
+    return "".join(plain), places
 
 
 def unreadable(what: str) -> BrokenStream:

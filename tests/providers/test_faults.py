@@ -1,8 +1,10 @@
 """Every recorded error body, and the shapes that no recording shows."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import quote, unquote
 
 import pytest
 
@@ -249,3 +251,105 @@ def test_what_a_provider_said_is_kept_to_one_short_line():
     assert len(redact("x " * 5000)) <= 500
     assert "\n" not in redact("a\nb\x85c\u2028d") and redact("a\x00b\ud800").isprintable()
     assert "too long: 250074" in redact("too long: 250074 tokens")
+
+
+KEY = "MySecretPassphrase.With.Dots/Zq7+x%41"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY,
+        KEY.lower(),
+        KEY.upper(),
+        quote(KEY, safe=""),
+        KEY.replace(".", "%2e"),
+        KEY.replace(".", "\\u002E").replace("/", "\\/"),
+        KEY.replace(".", "&#46;").replace("+", "&#x2b;"),
+        "\u200b\0".join(KEY),
+        " ".join(KEY),
+        KEY[:12] + "…" + KEY[-9:],
+        "x" * 490 + KEY,
+        "x" * 3990 + KEY,
+        "x" * 496 + KEY,
+    ],
+)
+def test_a_key_does_not_get_into_a_log_however_it_is_written(written):
+    left = redact(f"denied for {written}", [KEY])
+
+    plain = unquote(left).lower().replace(" ", "")
+    assert not any(KEY[i : i + 8].lower() in plain for i in range(len(KEY) - 7))
+    assert not plain.endswith(KEY[:3].lower())
+    assert left.startswith("denied for ")
+
+
+@pytest.mark.parametrize(
+    ("status", "payload"),
+    [
+        (400, {"error": {"code": f"c-{KEY}"}}),
+        (400, {"error": {"type": KEY, "message": [{"msg": KEY}]}}),
+        (500, {"detail": KEY}),
+    ],
+)
+def test_a_key_that_an_error_body_echoes_is_left_out(status, payload):
+    fault = fault_of_response(status, {}, json.dumps(payload).encode(), secrets=[KEY])
+
+    assert "mysecret" not in str(fault).lower() and "mysecret" not in repr(fault).lower()
+    assert "***" in fault.detail
+
+
+NINES = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"try again in {NINES}h",
+        f"try again in {'9' * 400}h1.5s",
+        f"try again in {'9' * 400}m",
+        f"try again in {NINES}s",
+        f"try again in 1.{NINES}s",
+        "try again in ٣s",
+    ],
+)
+def test_an_absurd_wait_in_words_is_no_wait(said):
+    assert retry_after({}, said) in (None, 3600)
+
+
+@pytest.mark.parametrize(
+    "value", [NINES, "9" * 30, "inf", "nan", "1e999", "-1", "Mon, 99 Jan 99999999999 0:0:0"]
+)
+def test_an_absurd_wait_in_a_header_or_a_payload_is_none(value):
+    info = {"error": {"details": [{"retryDelay": f"{value}s"}]}}
+
+    for headers in ({"retry-after": value}, {"retry-after-ms": value}):
+        assert retry_after(headers) in (None, 0, 3600)
+    assert retry_after({}, payload=info) in (None, 3600)
+
+
+def test_a_wait_with_many_decimals_is_understood():
+    assert retry_after({}, "Please retry in 26.809847262999998s.") == pytest.approx(26.81, abs=0.01)
+
+
+@pytest.mark.parametrize("key", ["message", "msg"])
+def test_words_may_be_nested_deeply(key):
+    nested: object = "hidden"
+    for _ in range(900):
+        nested = [{key: nested}] if key == "msg" else [nested]
+
+    for payload in ({"error": {"message": nested}}, {"error": nested}, {"detail": nested}):
+        assert isinstance(fault_in_stream(payload), ProviderError)
+
+
+def test_words_are_looked_at_only_so_far():
+    huge = "model " * 2_000_000
+
+    begun = time.perf_counter()
+    fault = fault_in_stream({"error": {"message": huge, "code": huge, "details": [{"reason": huge}] * 1000}})
+
+    assert time.perf_counter() - begun < 1
+    assert len(fault.detail) <= 500
+
+
+def test_a_code_of_thousands_of_digits_is_no_code():
+    assert fault_in_stream({"error": {"code": 10**5000, "message": "No."}}).detail == "No."
