@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from django.conf import settings
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -101,7 +101,8 @@ def hint(key: str) -> str:
     return MASK + key[-4:] if len(key) >= SHORTEST_HINTED_KEY else MASK
 
 
-AT_LEAST_ONE = [MinValueValidator(1)]
+# SQLite would take any number, and fail where it does not fit in.
+TOKENS = [MinValueValidator(1), MaxValueValidator(1_000_000_000)]
 # Some cost nothing.
 NOT_NEGATIVE = [MinValueValidator(Decimal(0))]
 
@@ -124,10 +125,10 @@ class ModelEntry(models.Model):
         ),
     )
     context_window = models.PositiveIntegerField(
-        _("context window"), null=True, blank=True, validators=AT_LEAST_ONE, help_text=_("In tokens.")
+        _("context window"), null=True, blank=True, validators=TOKENS, help_text=_("In tokens.")
     )
     max_output_tokens = models.PositiveIntegerField(
-        _("most output tokens"), null=True, blank=True, validators=AT_LEAST_ONE
+        _("most output tokens"), null=True, blank=True, validators=TOKENS
     )
     input_price = models.DecimalField(
         _("input price"),
