@@ -41,7 +41,7 @@ from .errors import (
     ProviderTimeout,
     ProviderUnavailable,
 )
-from .faults import fault_of_response, unreadable
+from .faults import fault_of_response, seal, unreadable
 from .sse import Event
 from .text import load_json
 
@@ -55,6 +55,7 @@ __all__ = [
     "limits",
     "new_client",
     "origin",
+    "secrets_in",
     "shared_client",
     "stream_events",
     "stream_lines",
@@ -174,29 +175,40 @@ async def _opened(
     """Send the request and give the response once its status says that an answer follows."""
     current = _limits
     client = client or shared_client()
-    # Before anything else, so that also a connection that is still open is only used within the rule.
-    check_url(url.partition("?")[0], allow_private=current.allow_private)
-    _check_headers(headers)
-    timeout = httpx.Timeout(current.idle_seconds, connect=current.connect_seconds)
-    with _mapped(started=False):
-        request = client.build_request(
-            method,
-            url,
-            headers={"content-type": "application/json", **headers} if body is not None else headers,
-            content=None if body is None else _dump(body),
-            timeout=timeout,
-        )
-        request.extensions["total"] = current.total_seconds
-        response = await client.send(request, stream=True)
+    with _sealed(headers):
+        # Before anything else, so that also a connection that is still open is only used within the rule.
+        check_url(url.partition("?")[0], allow_private=current.allow_private)
+        _check_headers(headers)
+        timeout = httpx.Timeout(current.idle_seconds, connect=current.connect_seconds)
+        with _mapped(started=False):
+            request = client.build_request(
+                method,
+                url,
+                headers={"content-type": "application/json", **headers} if body is not None else headers,
+                content=None if body is None else _dump(body),
+                timeout=timeout,
+            )
+            request.extensions["total"] = current.total_seconds
+            response = await client.send(request, stream=True)
+        try:
+            if response.status_code >= 300:
+                raise await _refusal(response, secrets=secrets_in(headers))
+            if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+                raise unreadable("a compressed answer, although none was asked for")
+            with _mapped(started=True):
+                yield response
+        finally:
+            await response.aclose()
+
+
+@contextmanager
+def _sealed(headers: Mapping[str, str]) -> Iterator[None]:
+    """Let no fault out that repeats a key: what the layers below say may quote the answer."""
     try:
-        if response.status_code >= 300:
-            raise await _refusal(response, secrets=_secrets(headers))
-        if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise unreadable("a compressed answer, although none was asked for")
-        with _mapped(started=True):
-            yield response
-    finally:
-        await response.aclose()
+        yield
+    except ProviderError as fault:
+        seal(fault, secrets_in(headers))
+        raise
 
 
 def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
@@ -236,6 +248,11 @@ def _mapped(*, started: bool) -> Iterator[None]:
         raise AddressRefused("not a URL that can be asked") from exc
     except httpx.ConnectError as exc:
         raise ProviderUnavailable(str(exc), unsent=True) from exc
+    except UnicodeError as exc:
+        # Of a name that no look-up can be asked for; each layer has an exception of its own for it.
+        if started:
+            raise unreadable("the answer's head is no text") from exc
+        raise AddressRefused("not a host name") from exc
     except httpx.HTTPError as exc:
         if started:
             raise BrokenStream(f"the connection broke: {exc}") from exc
@@ -249,7 +266,8 @@ def _check_headers(headers: Mapping[str, str]) -> None:
             raise InvalidCredentials("the key holds characters that no key can hold")
 
 
-def _secrets(headers: Mapping[str, str]) -> list[str]:
+def secrets_in(headers: Mapping[str, str]) -> list[str]:
+    """Return what of a request's headers nobody else may see."""
     return [
         value.removeprefix("Bearer ")
         for name, value in headers.items()

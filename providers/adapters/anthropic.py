@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ..base import (
     ChatMessage,
@@ -20,7 +19,18 @@ from ..errors import BrokenStream, ProviderError, WrongAddress
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import MAX_PAGES, count, objects, read_answer
+from .reading import (
+    MAX_MODELS,
+    MAX_PAGES,
+    bounded,
+    count,
+    cursor,
+    model_info,
+    named,
+    objects,
+    read_answer,
+    total,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -60,6 +70,7 @@ class AnthropicAdapter:
                 self._client, f"{self._base_url}/v1/messages", headers=self._headers, body=body
             ),
             MessagesReader,
+            headers=self._headers,
             repair=lambda fault: repair(body, fault),
         )
 
@@ -70,11 +81,11 @@ class AnthropicAdapter:
             url = f"{self._base_url}/v1/models?limit=1000{after}"
             page = await get_json(self._client, url, headers=self._headers)
             models += parse_models(page)
-            last = page.get("last_id")
-            if not page.get("has_more") or not isinstance(last, str):
+            last = cursor(page.get("last_id"))
+            if not page.get("has_more") or not last or len(models) >= MAX_MODELS:
                 break
-            after = f"&after_id={quote(last, safe='')}"
-        return models
+            after = f"&after_id={last}"
+        return bounded(models)
 
 
 def build_body(request: ChatRequest) -> dict[str, Any]:
@@ -221,7 +232,7 @@ class MessagesReader:
 
     def _stop(self, holder: Any) -> None:
         if isinstance(holder, dict) and (reason := holder.get("stop_reason")):
-            self._finish = str(reason)
+            self._finish = named(reason)
 
     def _count(self, usage: Any) -> None:
         """Keep the last number of each kind: they are told anew, but not all of them every time."""
@@ -242,7 +253,7 @@ def parse_usage(counts: dict[str, int]) -> Usage | None:
     read = counts.get("input_tokens")
     if read is not None:
         # Here what the cache held, or was given to hold, is counted beside the rest.
-        read += (cached or 0) + counts.get("cache_creation_input_tokens", 0)
+        read = total(read, cached, counts.get("cache_creation_input_tokens"))
     return Usage(read, counts.get("output_tokens"), None, cached)
 
 
@@ -250,12 +261,8 @@ def parse_models(page: Any) -> list[ModelInfo]:
     entries = page.get("data") if isinstance(page, dict) else None
     if not isinstance(entries, list):
         raise WrongAddress("no list of models")
-    return [
-        ModelInfo(
-            entry["id"],
-            name if isinstance(name := entry.get("display_name"), str) else None,
-            count(entry, "max_input_tokens"),
-        )
+    return bounded(
+        model_info(entry.get("id"), entry.get("display_name"), count(entry, "max_input_tokens"))
         for entry in entries
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
-    ]
+        if isinstance(entry, dict)
+    )

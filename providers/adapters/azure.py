@@ -1,8 +1,9 @@
 """Azure OpenAI: chat completions, asked for by deployment and API version."""
 
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from .openai import OpenAIAdapter
+from .reading import model_in_path
 
 # The latest that is generally available on paths with a deployment; the newer paths need none.
 API_VERSION = "2024-10-21"
@@ -26,7 +27,7 @@ class AzureAdapter(OpenAIAdapter):
         if not self._versioned:
             return f"{self._base_url}/chat/completions"
         root = self._base_url.removesuffix("/openai")
-        return f"{root}/openai/deployments/{quote(model, safe='')}/chat/completions?api-version={API_VERSION}"
+        return f"{root}/openai/deployments/{model_in_path(model)}/chat/completions?api-version={API_VERSION}"
 
     def _models_url(self) -> str:
         # What the resource could deploy: its deployments are not told to a key.

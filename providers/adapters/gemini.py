@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ..base import (
     ChatRequest,
@@ -19,7 +18,19 @@ from ..errors import BrokenStream, ProviderError, WrongAddress
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import MAX_PAGES, count, objects, read_answer
+from .reading import (
+    MAX_MODELS,
+    MAX_PAGES,
+    bounded,
+    count,
+    cursor,
+    model_in_path,
+    model_info,
+    named,
+    objects,
+    read_answer,
+    total,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -60,12 +71,15 @@ class GeminiAdapter:
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         body = build_body(request)
-        url = f"{self._base_url}/models/{model_path(request.model)}:streamGenerateContent?alt=sse"
         return read_answer(
-            lambda: stream_events(self._client, url, headers=self._headers, body=body),
+            lambda: stream_events(self._client, self._url(request.model), headers=self._headers, body=body),
             GeminiReader,
+            headers=self._headers,
             repair=lambda fault: drop_thinking(body, fault),
         )
+
+    def _url(self, model: str) -> str:
+        return f"{self._base_url}/models/{model_path(model)}:streamGenerateContent?alt=sse"
 
     async def list_models(self) -> list[ModelInfo]:
         models: list[ModelInfo] = []
@@ -74,15 +88,15 @@ class GeminiAdapter:
             url = f"{self._base_url}/models?pageSize=1000{after}"
             page = await get_json(self._client, url, headers=self._headers)
             models += parse_models(page)
-            token = page.get("nextPageToken")
-            if not token or not isinstance(token, str):
+            token = cursor(page.get("nextPageToken"))
+            if not token or len(models) >= MAX_MODELS:
                 break
-            after = f"&pageToken={quote(token, safe='')}"
-        return models
+            after = f"&pageToken={token}"
+        return bounded(models)
 
 
 def model_path(model: str) -> str:
-    return quote(model.removeprefix("models/"), safe="")
+    return model_in_path(model.removeprefix("models/"))
 
 
 def build_body(request: ChatRequest) -> dict[str, Any]:
@@ -182,7 +196,7 @@ class GeminiReader:
     def _candidate(self, candidate: dict[str, Any], parts: list[StreamPart]) -> None:
         reason = candidate.get("finishReason")
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
-            self._finish = _FINISH.get(str(reason), FinishReason.OTHER)
+            self._finish = _FINISH.get(named(reason), FinishReason.OTHER)
         content = candidate.get("content")
         pieces = content.get("parts") if isinstance(content, dict) else None
         for piece in pieces if isinstance(pieces, list) else []:
@@ -204,7 +218,7 @@ def parse_usage(usage: Any) -> Usage | None:
     thought = count(usage, "thoughtsTokenCount")
     if read is None and said is None and thought is None:
         return None
-    written = None if said is None and thought is None else (said or 0) + (thought or 0)
+    written = None if said is None and thought is None else total(said, thought)
     return Usage(read, written, thought, count(usage, "cachedContentTokenCount"))
 
 
@@ -212,19 +226,14 @@ def parse_models(page: Any) -> list[ModelInfo]:
     entries = page.get("models", []) if isinstance(page, dict) else None
     if not isinstance(entries, list):
         raise WrongAddress("no list of models")
-    models = []
+    models: list[ModelInfo | None] = []
     for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        if not isinstance(entry, dict) or not isinstance(id_ := entry.get("name"), str):
             continue
         methods = entry.get("supportedGenerationMethods")
         if isinstance(methods, list) and "generateContent" not in methods:
             continue
-        name = entry.get("displayName")
         models.append(
-            ModelInfo(
-                entry["name"].removeprefix("models/"),
-                name if isinstance(name, str) else None,
-                count(entry, "inputTokenLimit"),
-            )
+            model_info(id_.removeprefix("models/"), entry.get("displayName"), count(entry, "inputTokenLimit"))
         )
-    return models
+    return bounded(models)

@@ -17,7 +17,7 @@ from ..errors import BrokenStream, ProviderError, WrongAddress
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_lines
-from .reading import count, objects, read_answer
+from .reading import bounded, count, model_info, named, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class OllamaAdapter:
         return read_answer(
             lambda: stream_lines(self._client, url, headers=self._headers, body=body),
             OllamaReader,
+            headers=self._headers,
             repair=lambda fault: drop_thinking(body, fault),
         )
 
@@ -135,7 +136,7 @@ class OllamaReader:
     def _end(self, line: dict[str, Any]) -> None:
         self.done = True
         # "load" and "unload" mean that nothing was asked of the model.
-        self._finish = _FINISH.get(str(line.get("done_reason") or "stop"), FinishReason.OTHER)
+        self._finish = _FINISH.get(named(line.get("done_reason") or "stop"), FinishReason.OTHER)
         read, written = count(line, "prompt_eval_count"), count(line, "eval_count")
         if read is not None or written is not None:
             self._usage = Usage(read, written)
@@ -146,4 +147,4 @@ def parse_models(answer: Any) -> list[ModelInfo]:
     if not isinstance(entries, list):
         raise WrongAddress("no list of models")
     ids = [entry.get("model") or entry.get("name") for entry in entries if isinstance(entry, dict)]
-    return [ModelInfo(id_) for id_ in ids if isinstance(id_, str)]
+    return bounded(model_info(id_) for id_ in ids)

@@ -26,7 +26,7 @@ from ..errors import (
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import DONE, count, joined, objects, read_answer
+from .reading import DONE, bounded, count, joined, model_info, named, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -92,11 +92,13 @@ class OpenAIAdapter:
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         body = build_body(request, self._quirks)
-        url = self._chat_url(request.model)
         tried: set[str] = set()
         return read_answer(
-            lambda: stream_events(self._client, url, headers=self._headers, body=body),
+            lambda: stream_events(
+                self._client, self._chat_url(request.model), headers=self._headers, body=body
+            ),
             ChatReader,
+            headers=self._headers,
             repair=lambda fault: drop_parameter(body, fault.parameter, tried),
         )
 
@@ -277,7 +279,7 @@ class ChatReader:
 
     def _choice(self, choice: dict[str, Any], parts: list[StreamPart]) -> None:
         if reason := choice.get("finish_reason"):
-            self._finish = str(reason)
+            self._finish = named(reason)
         if usage := choice.get("usage"):
             self._usage = parse_usage(usage) or self._usage
         # An answer that was not streamed has a message; Perplexity has both, the message growing.
@@ -361,9 +363,9 @@ def parse_models(answer: Any) -> list[ModelInfo]:
     entries = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
     if not isinstance(entries, list):
         raise WrongAddress("no list of models")
-    models: dict[str, ModelInfo] = {}
+    models: list[ModelInfo | None] = []
     for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(id_ := entry.get("id", entry.get("name")), str):
+        if not isinstance(entry, dict):
             continue
         # Mistral and Azure say of each model what it can do.
         abilities = entry.get("capabilities")
@@ -373,8 +375,8 @@ def parse_models(answer: Any) -> list[ModelInfo]:
         ):
             continue
         name = next((n for n in (entry.get("display_name"), entry.get("name")) if isinstance(n, str)), None)
-        models.setdefault(id_, ModelInfo(id_, None if name == id_ else name, _context_window(entry)))
-    return list(models.values())
+        models.append(model_info(entry.get("id", entry.get("name")), name, _context_window(entry)))
+    return bounded(models)
 
 
 def _context_window(entry: dict[str, Any]) -> int | None:

@@ -1,17 +1,19 @@
 """The one loop by which every adapter reads an answer."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
+from urllib.parse import quote
 
-from ..base import Finished, ReasoningDelta, StreamPart, TextDelta
-from ..errors import AnswerTooLarge, ProviderError
-from ..faults import unreadable
+from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
+from ..errors import AnswerTooLarge, ModelNotFound, ProviderError
+from ..faults import seal, unreadable
 from ..retries import pause_before_retry
 from ..sse import Event
-from ..text import load_json
-from ..transport import limits
+from ..text import clean_text, load_json
+from ..transport import limits, secrets_in
 
 # How long to wait for the usage once it is known how the answer ended.
 LINGER = 5.0
@@ -19,6 +21,14 @@ LINGER = 5.0
 GRACE = 0.05
 # How many pages of a list of models are asked for at most.
 MAX_PAGES = 20
+# What is taken of a list of models: somebody keeps it, and a page shows it.
+MAX_MODELS = 2000
+MAX_MODEL_CHARS = 200
+MAX_LIST_BYTES = 1 << 20
+_MAX_CURSOR = 2000
+# No count is higher; one that is would not fit into a database, nor into JavaScript.
+_MOST = 2**53
+_MAX_DEPTH = 8
 
 Events = AsyncGenerator[list[Event], None]
 
@@ -55,14 +65,17 @@ async def read_answer(
     ask: Callable[[], Events],
     new_reader: Callable[[], Reader],
     *,
+    headers: Mapping[str, str],
     repair: Callable[[ProviderError], bool] = never,
 ) -> AsyncGenerator[StreamPart, None]:
     """Ask, and yield the answer's parts, `Finished` last.
 
     Asks again, a few times at most, as long as not a word has been passed on:
     where the fault may pass by itself, or where `repair` could change the
-    question so that the provider will take it.
+    question so that the provider will take it. `headers` are those it is asked
+    with: what the provider says went wrong must not repeat the key in them.
     """
+    secrets = secrets_in(headers)
     loop = asyncio.get_running_loop()
     since = loop.time()
     retries = 0
@@ -99,6 +112,7 @@ async def read_answer(
         try:
             finished = reader.finished(broken)
         except ProviderError as fault:
+            seal(fault, secrets)
             if chars:
                 raise
             if repair(fault):
@@ -158,15 +172,63 @@ def count(holder: Any, *names: str) -> int | None:
     if isinstance(holder, dict):
         for name in names:
             value = holder.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST:
                 return value
     return None
 
 
-def joined(value: Any) -> str:
+def total(*counts: int | None) -> int | None:
+    """Return the sum of those that are known, or `None` where no count can be so high."""
+    added = sum(filter(None, counts))
+    return added if added < _MOST else None
+
+
+def named(value: Any) -> str:
+    """Return a reason that should be a word; what is something else is one that nobody knows."""
+    return value if isinstance(value, str) else "other"
+
+
+def joined(value: Any, depth: int = _MAX_DEPTH) -> str:
     """Return the text of a string, or of a list of strings and text pieces."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict):
-        return joined(value.get("text"))
-    return "".join(map(joined, value)) if isinstance(value, list) else ""
+    if depth and isinstance(value, dict):
+        return joined(value.get("text"), depth - 1)
+    if depth and isinstance(value, list):
+        return "".join(joined(item, depth - 1) for item in value)
+    return ""
+
+
+def model_info(id_: Any, name: Any = None, context_window: int | None = None) -> ModelInfo | None:
+    """Return a model as it was listed, or `None` where that is no name one could ask for."""
+    if not isinstance(id_, str) or not 0 < len(id_) <= MAX_MODEL_CHARS or clean_text(id_) != id_:
+        return None
+    called = clean_text(name[:MAX_MODEL_CHARS]) if isinstance(name, str) else ""
+    return ModelInfo(id_, called if called and called != id_ else None, context_window)
+
+
+def bounded(models: Iterable[ModelInfo | None]) -> list[ModelInfo]:
+    """Return so many of the models as a list may have, each once."""
+    kept: dict[str, ModelInfo] = {}
+    size = 0
+    for model in models:
+        if model is None or model.id in kept:
+            continue
+        size += len(f"{model.id}{model.name or ''}".encode()) + 64
+        if len(kept) == MAX_MODELS or size > MAX_LIST_BYTES:
+            break
+        kept[model.id] = model
+    return list(kept.values())
+
+
+def cursor(value: Any) -> str:
+    """Return where a list goes on, ready for a query, or "" where that is nothing one could ask for."""
+    usable = isinstance(value, str) and len(value) <= _MAX_CURSOR
+    return quote(clean_text(value), safe="") if usable else ""
+
+
+def model_in_path(model: str) -> str:
+    """Return a model's name as a part of a path; raises `ModelNotFound` for what would lead elsewhere."""
+    if not {"", ".", ".."}.isdisjoint(re.split(r"[/\\]", model)):
+        raise ModelNotFound("no name for a model")
+    return quote(clean_text(model), safe="")

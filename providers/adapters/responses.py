@@ -32,6 +32,7 @@ class ResponsesAdapter(OpenAIAdapter):
         return read_answer(
             lambda: stream_events(self._client, url, headers=self._headers, body=body),
             ResponsesReader,
+            headers=self._headers,
             repair=lambda fault: drop_parameter(body, fault.parameter),
         )
 

@@ -63,7 +63,7 @@ async def read(new_reader: Callable[[], Reader], pieces: Iterable[bytes], decode
         for piece in pieces:
             yield piece
 
-    return await collect(read_answer(lambda: decode(body()), new_reader))
+    return await collect(read_answer(lambda: decode(body()), new_reader, headers={}))
 
 
 async def over_http(adapter: Adapter, request: ChatRequest) -> Read:

@@ -7,7 +7,7 @@ import pytest
 
 from providers.adapters.gemini import GeminiAdapter, GeminiReader, build_body
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, Usage
-from providers.errors import BrokenStream, InvalidCredentials, ProviderOverloaded, RateLimited
+from providers.errors import BrokenStream, InvalidCredentials, ModelNotFound, ProviderOverloaded, RateLimited
 
 from .reading import over_http, read
 from .recordings import WIRE
@@ -86,7 +86,7 @@ async def test_the_wish_for_thoughts_is_left_out_the_second_time_where_there_are
     [
         ("gemini-2.5-flash", "gemini-2.5-flash"),
         ("models/gemini-2.5-flash", "gemini-2.5-flash"),
-        ("../../x?key=1#a", "..%2F..%2Fx%3Fkey%3D1%23a"),
+        ("a/x?key=1#a", "a%2Fx%3Fkey%3D1%23a"),
     ],
 )
 async def test_a_model_stays_in_its_place_in_the_url(model, path):
@@ -96,6 +96,18 @@ async def test_a_model_stays_in_its_place_in_the_url(model, path):
 
     assert server.requests[0].path == f"/v1beta/models/{path}:streamGenerateContent?alt=sse"
     assert server.requests[0].headers["x-goog-api-key"] == "secret"
+
+
+@pytest.mark.parametrize(
+    "model", ["", ".", "..", "models/..", "../../x", "a/../b", "a\\..", "a//b", "models/"]
+)
+async def test_a_model_that_would_lead_elsewhere_is_not_asked_for(model):
+    async with serving(plain(200, b"{}")) as server:
+        adapter = GeminiAdapter(None, base_url=f"{server.url}/v1beta", api_key="secret")
+        got = await over_http(adapter, ChatRequest(model, QUESTION.messages))
+
+    assert isinstance(got.error, ModelNotFound)
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("base", ["", "/v1beta", "/v1/projects/p/locations/l/publishers/google"])

@@ -171,6 +171,17 @@ async def test_azure_is_asked_by_deployment_or_by_its_newer_paths(base, path):
     assert "authorization" not in server.requests[0].headers
 
 
+@pytest.mark.parametrize("model", ["", ".", "..", "../../x", "a/..", "a\\..\\b"])
+async def test_a_deployment_that_would_lead_elsewhere_is_not_asked_for(model):
+    async with serving(plain(200, b"{}")) as server:
+        got = await over_http(
+            AzureAdapter(None, base_url=server.url, api_key="k"), ChatRequest(model, QUESTION.messages)
+        )
+
+    assert isinstance(got.error, ModelNotFound)
+    assert server.requests == []
+
+
 async def test_azures_filter_is_told_as_such():
     body = {"error": {"code": "content_filter", "message": "The response was filtered",
                       "innererror": {"code": "ResponsibleAIPolicyViolation"}}}  # fmt: skip
