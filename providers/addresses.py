@@ -162,9 +162,22 @@ def _ascii_host(host: str, *, bracketed: bool) -> str:
         name = host if host.isascii() else host.encode("idna").decode("ascii")
     except UnicodeError as exc:
         raise AddressRefused("not a host name") from exc
-    if len(name) > 253 or not _HOST.fullmatch(name):
+    labels = name.removesuffix(".").split(".")
+    if len(name) > 253 or not _HOST.fullmatch(name) or not all(map(_is_label, labels)):
         raise AddressRefused("not a host name")
     return name
+
+
+def _is_label(label: str) -> bool:
+    """Whether what stands between two dots can be looked up; a look-up raises for what cannot."""
+    if not 1 <= len(label) <= 63:
+        return False
+    if label.startswith("xn--"):
+        try:
+            label.encode("ascii").decode("idna")
+        except UnicodeError:
+            return False
+    return True
 
 
 def _literal(host: str) -> IPAddress | None:

@@ -66,6 +66,8 @@ def test_what_is_no_address_is_refused(text):
         ("https://[2606:4700:0:0::1111]/v1", "https://[2606:4700::1111]/v1"),
         ("https://bücher.example/v1", "https://xn--bcher-kva.example/v1"),
         ("https://a_b.example", "https://a_b.example"),
+        (f"https://{'a' * 63}.example.", f"https://{'a' * 63}.example."),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
     ],
 )
 def test_a_url_is_brought_to_its_normal_form(url, normal):
@@ -84,6 +86,11 @@ def test_a_url_is_brought_to_its_normal_form(url, normal):
         "gopher://example.com",
         "https://",
         "https:///v1",
+        "http://a..b",
+        "http://a..",
+        f"http://{'a' * 64}.example",
+        "http://xn--a",
+        "http://xn--.example",
         "https://user@example.com",
         "https://user:key@example.com",
         "https://:@example.com",
