@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.auth import login, views
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
@@ -23,10 +24,14 @@ class Throttling:
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]  # mixed into a form view
-        if (wait := wait_of(form)) is not None:
-            response.status_code = 429
-            response["Retry-After"] = str(max(1, round(wait)))
-        return response
+        return throttled(response, form)
+
+
+def throttled(response: HttpResponse, form: BaseForm) -> HttpResponse:
+    if (wait := wait_of(form)) is not None:
+        response.status_code = 429
+        response["Retry-After"] = str(max(1, round(wait)))
+    return response
 
 
 class Onward(views.RedirectURLMixin):
@@ -46,6 +51,13 @@ class LoginPage(Throttling, Onward, views.LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(registration_open=settings.REGISTRATION_OPEN, **kwargs)
+
+
+def admin_login(request: HttpRequest) -> HttpResponse:
+    response = admin.site.login(request)
+    if request.method == "POST" and isinstance(response, TemplateResponse):
+        return throttled(response, (response.context_data or {})["form"])
+    return response
 
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")

@@ -1,9 +1,7 @@
 """The accounts API: who you are, and the tokens that prove it."""
 
-import asyncio
-from collections.abc import Callable
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY, authenticate
@@ -15,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import limits, refusals, tokens
+from accounts.hashing import Busy, with_hashing
 from accounts.models import User
 from accounts.serializers import (
     LoginSerializer,
@@ -30,18 +29,6 @@ from chatproject.db import in_db
 from chatproject.errors import Throttled
 from chatproject.openapi import responses
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-# Hashing a password takes half a second of a processor. Many sign-ins at once
-# must leave the database threads to those who are signed in already.
-_hashing = asyncio.Semaphore(2)
-
-
-async def with_hashing(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    async with _hashing:
-        return await in_db(work, *args, **kwargs)
-
 
 class PublicView(AsyncAPIView):
     """Asks for no credentials, and heeds none: a stale token must not keep anybody from signing in."""
@@ -55,7 +42,7 @@ class RegisterView(PublicView):
         operation_id="register",
         tags=["Accounts"],
         request=RegisterSerializer,
-        responses=responses({201: SignedInSerializer}, refusals.RegistrationClosed, Throttled),
+        responses=responses({201: SignedInSerializer}, refusals.RegistrationClosed, Throttled, Busy),
     )
     def post(self, request: Request) -> Continuation:
         """Create an account and sign in."""
@@ -76,7 +63,7 @@ class LoginView(PublicView):
         operation_id="login",
         tags=["Accounts"],
         request=LoginSerializer,
-        responses=responses({200: SignedInSerializer}, refusals.InvalidLogin, Throttled),
+        responses=responses({200: SignedInSerializer}, refusals.InvalidLogin, Throttled, Busy),
     )
     def post(self, request: Request) -> Continuation:
         """Sign in with username and password."""
@@ -147,7 +134,7 @@ class PasswordView(AsyncAPIView):
         operation_id="changePassword",
         tags=["Accounts"],
         request=PasswordSerializer,
-        responses=responses({200: TokenPairSerializer}, Throttled),
+        responses=responses({200: TokenPairSerializer}, Throttled, Busy),
     )
     def post(self, request: Request) -> Continuation:
         """Change the password. Everything signed in before is signed out; go on with the new tokens."""

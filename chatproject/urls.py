@@ -14,8 +14,8 @@ urlpatterns = [
     path("healthz", operations.healthz),
     path("readyz", operations.readyz),
     path("metrics", operations.metrics),
+    path("", include("accounts.page_urls")),  # before the admin: it takes over two of its pages
     path("admin/", admin.site.urls),
-    path("", include("accounts.page_urls")),
     path("", include("chat.page_urls")),
 ]
 

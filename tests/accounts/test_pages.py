@@ -1,8 +1,12 @@
-from collections.abc import Callable
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlencode
 
 import pytest
 
-from tests.accounts.visitor import Visitor
+from tests.accounts.visitor import Visitor, form_fields
 from tests.server import Server, User
 
 PASSWORD = "correct horse battery"
@@ -136,9 +140,64 @@ def test_the_admin_counts_its_tries_too(make_server: Callable[..., Server]) -> N
     refused = visitor.submit("/admin/login/", admin)
     elsewhere = make_server(LOGIN_RATE_LIMIT="2/h")
 
-    assert refused.status_code == 200
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
     assert "Too many requests" in refused.text
     assert Visitor(elsewhere).submit("/admin/login/", admin).status_code == 302
+
+
+def test_the_admin_has_no_uncounted_way_to_try_passwords(make_server: Callable[..., Server]) -> None:
+    server = make_server(LOGIN_RATE_LIMIT="2/h")
+    visitor = Visitor(server)
+    visitor.sign_in("admin", server.environ["ADMIN_PASSWORD"])
+    new = {"new_password1": "an entirely new one", "new_password2": "an entirely new one"}
+
+    shown = visitor.get("/admin/password_change/")
+    sent = visitor.api("POST", "/admin/password_change/", data={"old_password": "a guess"} | new)
+    tries = [visitor.submit("/accounts/password", {"old_password": "a guess"} | new) for _ in range(3)]
+
+    assert (shown.status_code, shown.headers["Location"]) == (302, "/accounts/password")
+    assert (sent.status_code, sent.headers["Location"]) == (302, "/accounts/password")
+    assert [page.status_code for page in tries] == [200, 200, 429]
+
+
+@pytest.mark.parametrize("path", ["/accounts/login", "/admin/login/"])
+def test_many_sign_ins_keep_nobody_waiting(sqlite_server: Server, path: str) -> None:
+    user = sqlite_server.user()
+    visitor = Visitor(sqlite_server)
+    visitor.sign_in(user.username, user.password)
+    stranger = Visitor(sqlite_server)
+    token = form_fields(stranger.get(path).text)["csrfmiddlewaretoken"]
+    cookie = f"csrftoken={stranger.http.cookies['csrftoken']}"
+    form = {"csrfmiddlewaretoken": token, "username": "nobody-at-all", "password": "wrong"}
+
+    with contextlib.ExitStack() as pending:
+        for _ in range(60):
+            pending.enter_context(posted(sqlite_server, path, form, cookie))
+        waits = []
+        for page in ("/", "/settings", path):
+            begun = time.monotonic()
+            assert visitor.get(page).status_code in {200, 302}
+            waits.append(time.monotonic() - begun)
+
+    # One after the other on the threads of the pages, they would take half a minute.
+    assert max(waits) < 5
+
+
+@contextlib.contextmanager
+def posted(server: Server, path: str, form: dict[str, str], cookie: str) -> Iterator[None]:
+    """Send a form, and hang up without having waited for the answer."""
+    body = urlencode(form)
+    head = [
+        f"POST {path} HTTP/1.1",
+        f"Host: {server.environ['HOST']}",
+        f"Cookie: {cookie}",
+        "Content-Type: application/x-www-form-urlencoded",
+        f"Content-Length: {len(body)}",
+    ]
+    with socket.create_connection((server.environ["HOST"], int(server.environ["PORT"]))) as link:
+        link.sendall("\r\n".join([*head, "", body]).encode())
+        yield
 
 
 def test_a_page_speaks_the_language_that_was_chosen(visitor: Visitor, alice: User) -> None:
