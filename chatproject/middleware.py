@@ -5,16 +5,19 @@ none of them: its views authenticate, check CSRF for cookies, and choose the
 language by the `Accept-Language` header alone.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponseForbidden
+from django.core.exceptions import DisallowedHost
+from django.db import DataError
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
@@ -23,19 +26,48 @@ from django.middleware.security import SecurityMiddleware
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
 from django.utils.decorators import sync_and_async_middleware
+from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
-PLAIN_PATHS = {"/healthz", "/readyz", "/metrics"}
+from chatproject.errors import refusal, speaks_json
+
+logger = logging.getLogger(__name__)
+
+HOST_NOT_ALLOWED = _(
+    "This server does not answer to this host name. Its operator can add it to ALLOWED_HOSTS."
+)
+UNSUPPORTED_CHARSET = _("Send the body in UTF-8.")
+
+# Probes ask by the address of one container, which no list of host names holds.
+ANY_HOST = {"/healthz", "/readyz"}
 
 
 def is_api(path: str) -> bool:
     """Tell whether a path is the API's; its documentation is a page."""
-    return (path.startswith("/api/") and path != "/api/docs") or path in PLAIN_PATHS
+    return speaks_json(path) and path != "/api/docs"
+
+
+def refused(request: HttpRequest) -> HttpResponse | None:
+    """Refuse what no view could make sense of, or must not be asked to."""
+    if request.path_info not in ANY_HOST:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            # A page elsewhere whose name was pointed at this server would count as its own.
+            return refusal(request, 400, code="host_not_allowed", text=HOST_NOT_ALLOWED)
+    # PostgreSQL cannot be asked for a NUL, and nobody types one.
+    query = request.META["QUERY_STRING"]
+    if "\0" in request.path_info or "\0" in query or "%00" in query:
+        return refusal(request, 400)
+    # Django would decode the form, and the query, by whatever Python knows under that name.
+    if request.content_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+        return refusal(request, 415, code="unsupported_charset", text=UNSUPPORTED_CHARSET)
+    return None
 
 
 def best_language(accepted: str) -> str:
     """Return the best of an `Accept-Language` header that we have, or the default."""
-    for code, _ in parse_accept_lang_header(accepted.lower()):
+    for code, _quality in parse_accept_lang_header(accepted.lower()):
         if code == "*":
             break
         try:
@@ -74,7 +106,7 @@ def api_middleware(
                 return _sized(await get_response(request))
             language = best_language(request.headers.get("Accept-Language", ""))
             with translation.override(language):
-                return _finish(await get_response(request), language)
+                return _finish(refused(request) or await get_response(request), language)
 
         return in_async
 
@@ -83,7 +115,7 @@ def api_middleware(
             return _sized(get_response(request))
         language = best_language(request.headers.get("Accept-Language", ""))
         with translation.override(language):
-            return _finish(get_response(request), language)
+            return _finish(refused(request) or get_response(request), language)
 
     return in_sync
 
@@ -105,6 +137,40 @@ class PageSecurityMiddleware(PagesOnly, SecurityMiddleware):
 
 class PageCSPMiddleware(PagesOnly, CSPMiddleware):
     pass
+
+
+class PageGuardMiddleware:
+    """Refuses for pages what `api_middleware` refuses for the API."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if self._is_async:
+            return self._in_async(request)
+        return self._refused(request) or self.get_response(request)
+
+    async def _in_async(self, request: HttpRequest) -> HttpResponseBase:
+        return self._refused(request) or await self.get_response(request)
+
+    def _refused(self, request: HttpRequest) -> HttpResponse | None:
+        if is_api(request.path_info):
+            return None
+        with translation.override(best_language(request.headers.get("Accept-Language", ""))):
+            return refused(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Tell a filter of the admin that no database can compare with from a fault of ours."""
+        if request.path_info.startswith("/admin/") and isinstance(exception, OverflowError | DataError):
+            logger.warning("%s: a value that is out of range", request.path_info)
+            return refusal(request, 400)
+        return None
 
 
 class PageSessionMiddleware(PagesOnly, SessionMiddleware):

@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "corsheaders.middleware.CorsMiddleware",
     "chatproject.middleware.PageSecurityMiddleware",
     "chatproject.middleware.PageCSPMiddleware",
+    "chatproject.middleware.PageGuardMiddleware",
     "chatproject.middleware.PageSessionMiddleware",
     "chatproject.middleware.PageCsrfMiddleware",
     "chatproject.middleware.PageAuthenticationMiddleware",
@@ -115,7 +116,15 @@ TEMPLATES = [
 # --- Database -------------------------------------------------------------------------------------
 
 DATABASE_URL = env_secret("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'chat.sqlite3'}"
-DATABASE = dj_database_url.parse(DATABASE_URL)
+try:
+    DATABASE = dj_database_url.parse(DATABASE_URL)
+except ValueError:
+    raise ImproperlyConfigured(
+        "DATABASE_URL cannot be read. It looks like postgres://user:password@host:5432/name;"
+        " write / as %2F and @ as %40 within the password."
+    ) from None
+if not DATABASE.get("NAME"):
+    raise ImproperlyConfigured("DATABASE_URL names no database: postgres://user:password@host:5432/name.")
 if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     # Both together let 50 chats write at once; either alone does not (measured).
     DATABASE["OPTIONS"] = {
@@ -140,6 +149,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env_secret("REDIS_URL")
 if REDIS_URL:
+    if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
+        raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
     _redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}
     CACHES = {"default": _redis, "limits": _redis}
 else:
@@ -171,6 +182,7 @@ LOGIN_URL = "/accounts/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/accounts/login"
 
+SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -317,6 +329,8 @@ SHARED_PROVIDER_KEYS = {
 
 METRICS_TOKEN = env_secret("METRICS_TOKEN")
 LOG_LEVEL = env_str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured("LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -330,7 +344,8 @@ LOGGING = {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # 4xx answers are the client's affair and would let anyone fill the log.
         "django.request": {"level": "ERROR"},
-        "django.security": {"level": "ERROR"},
+        # An unknown host and a form of too many fields are errors to Django.
+        "django.security": {"level": "CRITICAL"},
         "django_ratelimit": {"level": "ERROR"},
     },
 }

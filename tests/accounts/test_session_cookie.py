@@ -95,3 +95,14 @@ def test_a_made_up_cookie_is_nobodys(sqlite_server: Server, cookie: str) -> None
         response = client.get("/api/auth/me")
 
     assert (response.status_code, response.json()["code"]) == (401, "not_authenticated")
+
+
+# In quotes, a backslash and three digits are the character of that number.
+@pytest.mark.parametrize("cookie", [r'"\000aaaaaaaaaaaa"', '"' + r"\377" * 12 + '"', "A" * 32])
+def test_a_cookie_that_cannot_be_ours_is_asked_of_no_database(server: Server, cookie: str) -> None:
+    with server.client(headers={"Cookie": f"sessionid={cookie}"}) as client:
+        answers = [
+            client.get(path).status_code for path in ("/api/auth/me", "/metrics", "/", "/accounts/login")
+        ]
+
+    assert answers == [401, 403, 302, 200]
