@@ -7,6 +7,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from accounts.forms import AdminLoginForm
 from accounts.models import User
+from chatproject.admin import ShortSearch
 
 admin.site.login_form = AdminLoginForm
 admin.site.unregister(BlacklistedToken)
@@ -14,7 +15,7 @@ admin.site.unregister(OutstandingToken)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(ShortSearch, DjangoUserAdmin):
     list_display = ["username", "email", "is_active", "is_staff", "language", "date_joined", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser", "language", "date_joined"]
     ordering = ["-date_joined"]

@@ -30,6 +30,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat import services, shown
 from chat.models import ChatSession, Message, Mode
+from chatproject.admin import MAX_SEARCH_CHARS, ShortSearch
 from providers.registry import PROVIDERS
 
 # A list shows so many rows at most; filters reach the others.
@@ -86,7 +87,7 @@ class InputFilter(admin.ListFilter):
         return [one.name for one in self.inputs]
 
     def value_of(self, name: str) -> str:
-        return str(self.used_parameters.get(name, "")).replace("\0", "")
+        return str(self.used_parameters.get(name, ""))[:MAX_SEARCH_CHARS]
 
     def fields(self) -> list[dict[str, Any]]:
         return [
@@ -267,7 +268,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if not (text := search_term.replace("\0", "").strip()):
+        if not (text := search_term.strip()[:MAX_SEARCH_CHARS]):
             return queryset, False
         if found := _as_id(text):
             return queryset.filter(pk=found), False
@@ -345,7 +346,7 @@ class MessageAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        if not (text := search_term.replace("\0", "").strip()):
+        if not (text := search_term.strip()[:MAX_SEARCH_CHARS]):
             return queryset, False
         if found := _as_id(text):
             return queryset.filter(Q(pk=found) | Q(session_id=found)), False
@@ -424,7 +425,7 @@ def _to_delete(model_admin: Any, objs: Any, request: HttpRequest) -> Any:
 
 
 @admin.register(Mode)
-class ModeAdmin(admin.ModelAdmin):
+class ModeAdmin(ShortSearch, admin.ModelAdmin):
     list_display = ("id", "name", "name_en", "description", "temperature", "enabled", "position")
     list_editable = ("enabled", "position")
     search_fields = ("id", "name", "name_en", "description", "description_en")

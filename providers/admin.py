@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from chatproject.admin import ShortSearch
 from providers import catalogue, services
 from providers.catalogue import Entry
 from providers.models import ModelEntry, ProviderConfig
@@ -92,7 +93,7 @@ class SharedFilter(admin.SimpleListFilter):
 
 
 @admin.register(ProviderConfig)
-class ProviderConfigAdmin(admin.ModelAdmin):
+class ProviderConfigAdmin(ShortSearch, admin.ModelAdmin):
     form = ProviderConfigForm
     list_display = ["provider", "owner", "base_url", "key_hint", "default_model", "enabled", "updated_at"]
     list_display_links = ["provider", "owner"]
@@ -148,7 +149,7 @@ class ModelEntryForm(forms.ModelForm):
 
 
 @admin.register(ModelEntry)
-class ModelEntryAdmin(admin.ModelAdmin):
+class ModelEntryAdmin(ShortSearch, admin.ModelAdmin):
     """What staff say of models, beside what the shipped catalogue says of them."""
 
     form = ModelEntryForm

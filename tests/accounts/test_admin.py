@@ -1,3 +1,5 @@
+import pytest
+
 from tests.accounts.visitor import Visitor
 from tests.server import Server, User
 
@@ -57,3 +59,48 @@ def test_the_admin_is_for_staff(server: Server, alice: User) -> None:
     visitor.sign_in(alice.username, alice.password)
 
     assert visitor.get("/admin/accounts/user/").status_code == 302
+
+
+FILTERS = [
+    "accounts/user/?date_joined__gte=0001-01-01 00:00:00%2B14:00",
+    "accounts/user/?id__in=99999999999999999999999999",
+    "providers/providerconfig/?updated_at__gte=0001-01-01 00:00:00%2B14:00",
+]
+
+
+@pytest.mark.parametrize("path", FILTERS)
+def test_a_filter_that_no_database_can_hold_is_refused(administrator: Visitor, path: str) -> None:
+    # PostgreSQL can hold a moment of the day before the first; the page must not fail for either.
+    assert administrator.get(f"/admin/{path}").status_code in {200, 400}
+
+
+NUL = [
+    "accounts/user/?language__exact=%00",
+    "providers/providerconfig/?provider=%00",
+    "chat/message/?role__exact=%00",
+    "autocomplete/?app_label=providers&model_name=providerconfig&field_name=user&term=%00",
+    "chat/mode/a%00b/change/",
+]
+
+
+@pytest.mark.parametrize("path", NUL)
+def test_nul_is_refused_everywhere(administrator: Visitor, path: str) -> None:
+    assert administrator.get(f"/admin/{path}").status_code == 400
+
+
+def test_nul_in_what_is_sent_is_refused(administrator: Visitor) -> None:
+    chosen = {"action": "delete_selected", "_selected_action": "a\0b", "index": "0"}
+
+    # PostgreSQL cannot look for it, SQLite finds nothing.
+    assert administrator.submit("/admin/chat/mode/", chosen).status_code in {200, 400}
+
+
+SEARCHES = ["accounts/user", "chat/chatsession", "chat/message", "chat/mode", "providers/providerconfig"]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_very_long_search_finds_nothing(administrator: Visitor, name: str) -> None:
+    page = administrator.get(f"/admin/{name}/?q={'x' * 50_100}")
+
+    assert page.status_code == 200
+    assert "result_list" not in page.text
