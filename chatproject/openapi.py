@@ -15,6 +15,7 @@ DESCRIPTIONS = {
     403: "Not allowed.",
     404: "It does not exist, or it is somebody else's: the two cannot be told apart.",
     406: "`Accept` allows nothing that can be given.",
+    408: "The body took too long to arrive.",
     409: "It does not fit what is going on.",
     413: "The body is too large.",
     415: "The body is not `application/json`.",

@@ -100,6 +100,7 @@ def _add_common_refusals(method: str, operation: Json) -> None:
     if "requestBody" in operation:
         _add_refusal(operation, 400, InvalidInput.code, InvalidInput.text)
         _add_refusal(operation, 400, *DRF_TEXTS["parse_error"])
+        _add_refusal(operation, 408, *PLAIN[408])
         _add_refusal(operation, 413, *PLAIN[413])
         _add_refusal(operation, 415, *DRF_TEXTS["unsupported_media_type"])
     _add_refusal(operation, 406, *DRF_TEXTS["not_acceptable"])
