@@ -5,10 +5,11 @@ must leave the page threads and most database threads to everybody else.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
@@ -49,10 +50,12 @@ async def with_hashing(work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) 
     return await asyncio.shield(unit)
 
 
-def hashing_page(view: Callable[..., HttpResponse]) -> Callable[..., Awaitable[HttpResponse]]:
+def hashing_page(
+    view: Callable[..., HttpResponseBase],
+) -> Callable[..., Coroutine[Any, Any, HttpResponseBase]]:
     """Return a page's view that waits for its turn to hash without holding a page thread."""
 
-    async def on_loop(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+    async def on_loop(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if request.method != "POST":
             return await in_db(_rendered, view, request, *args, **kwargs)
         try:
@@ -64,8 +67,8 @@ def hashing_page(view: Callable[..., HttpResponse]) -> Callable[..., Awaitable[H
 
 
 def _rendered(
-    view: Callable[..., HttpResponse], request: HttpRequest, *args: object, **kwargs: object
-) -> HttpResponse:
+    view: Callable[..., HttpResponseBase], request: HttpRequest, *args: object, **kwargs: object
+) -> HttpResponseBase:
     response = view(request, *args, **kwargs)
     if callable(render_now := getattr(response, "render", None)):
         render_now()

@@ -60,7 +60,7 @@ def refused(request: HttpRequest) -> HttpResponse | None:
     if "\0" in request.path_info or "\0" in query or "%00" in query:
         return refusal(request, 400)
     # Django would decode the form, and the query, by whatever Python knows under that name.
-    if request.content_params.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
+    if (request.content_params or {}).get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
         return refusal(request, 415, code="unsupported_charset", text=UNSUPPORTED_CHARSET)
     return None
 
