@@ -17,6 +17,8 @@ FILE = Path(__file__).with_name("catalogue.json")
 
 # The release of a model that the catalogue knows: its date, or "latest".
 _RELEASE = re.compile(r"[-@:](?:\d{8}|\d{4}-\d{2}-\d{2}|latest)$")
+# No name is longer, whatever a provider calls its models.
+MAX_NAME_CHARS = 200
 # What OpenRouter puts behind a name chooses how it is served, not which model it is.
 _VARIANT = re.compile(r":[\w-]+$")
 
@@ -103,7 +105,7 @@ def find(entries: Entries, model: str) -> Entry | None:
 
 def _beginnings(id_: str) -> Iterable[str]:
     """Give every beginning of an id, the longest first, as the catalogue would name it."""
-    return (f"{id_[:length]}*" for length in range(len(id_), -1, -1))
+    return (f"{id_[:length]}*" for length in range(min(len(id_), MAX_NAME_CHARS - 1), -1, -1))
 
 
 def look_up(provider: str, model: str, entries: Mapping[str, Entries] | None = None) -> Entry | None:

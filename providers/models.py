@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from providers import crypto
-from providers.catalogue import Entry
+from providers.catalogue import MAX_NAME_CHARS, Entry
 
 
 class ProviderConfigQuerySet(models.QuerySet["ProviderConfig"]):
@@ -116,7 +116,7 @@ class ModelEntry(models.Model):
     provider = models.CharField(_("provider"), max_length=50)
     model = models.CharField(
         _("model"),
-        max_length=200,
+        max_length=MAX_NAME_CHARS,
         validators=[
             RegexValidator(r"^[^*\s]*\*?\Z", _("A model's id has no blanks, and no * but at the end."))
         ],

@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -110,6 +111,16 @@ def test_an_id_comes_before_its_release_and_that_before_the_longest_beginning(mo
 def test_a_star_alone_is_every_model():
     assert find({"*": A, "b*": B}, "anything") is A
     assert find({"*": A, "b*": B}, "better") is B
+
+
+def test_an_endless_id_costs_nothing():
+    endless = "a" * 1_000_000
+    begun = time.perf_counter()
+
+    assert find({"*": A}, endless) is A
+    assert find({f"{'a' * 199}*": B}, endless) is B
+    assert look_up("openrouter", endless) is None
+    assert time.perf_counter() - begun < 5
 
 
 KNOWN = {
