@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from django.http import StreamingHttpResponse
+from django.utils import translation
 
 
 class EventStreamResponse(StreamingHttpResponse):
@@ -11,6 +12,8 @@ class EventStreamResponse(StreamingHttpResponse):
 
     def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
         self._events = events
+        # The events are made long after the request's own translation has ended.
+        self._language = translation.get_language()
         headers = {
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",
@@ -21,6 +24,7 @@ class EventStreamResponse(StreamingHttpResponse):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # Django closes only this outermost generator; ours would be left to the garbage collector.
-        async with aclosing(self._events):
-            async for batch in self._events:
-                yield batch
+        with translation.override(self._language):
+            async with aclosing(self._events):
+                async for batch in self._events:
+                    yield batch

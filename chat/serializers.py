@@ -66,7 +66,10 @@ class AskSerializer(serializers.Serializer[Any]):
     provider = Line(max_length=50)
     model = Line(max_length=200)
     sessionId = serializers.CharField(required=False, allow_null=True, max_length=100)
-    mode = Line(max_length=50, default="normal")
+    mode = Line(max_length=50, default="normal", allow_null=True)
+
+    def validate_mode(self, mode: str | None) -> str:
+        return mode or "normal"
 
 
 class RegenerateSerializer(serializers.Serializer[Any]):

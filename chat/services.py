@@ -114,7 +114,9 @@ def open_turn(
             role=Message.Role.USER,
             content=message,
         )
-        _touch(session, provider=provider, model=model, mode=mode)
+        if last is None and session.title == NEW_CHAT:
+            session.title = title_of(message)
+        _touch(session, title=session.title, provider=provider, model=model, mode=mode)
         question.save(force_insert=True)
         answer = _pending_answer(asked, question, provider, model)
         return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])

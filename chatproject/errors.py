@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -68,8 +70,11 @@ DRF_TEXTS: dict[str, tuple[str, Text]] = {
     "error": ("server_error", _("Something went wrong on the server. Try again.")),
 }
 
+UNAVAILABLE = _("The server cannot reach its database or cache. Try again in a moment.")
+
 PLAIN: dict[int, tuple[str, Text]] = {
     400: ("bad_request", _("The request could not be understood.")),
+    401: ("not_authenticated", _("Sign in first.")),
     403: ("permission_denied", _("You may not do this.")),
     404: ("not_found", _("Not found.")),
     408: ("body_too_slow", _("The request took too long to arrive.")),
@@ -107,6 +112,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return _response(
             exc.status_code, body(code, text), wait=getattr(exc, "wait", None), challenge=challenge
         )
+    if isinstance(exc, OperationalError | InterfaceError | RedisError):
+        logger.error("a service that this one needs does not answer: %s", type(exc).__name__)
+        return _response(503, body("unavailable", UNAVAILABLE), wait=5)
     if isinstance(exc, Refusal):
         return _response(exc.http_status, body(exc.code, exc.text), wait=exc.retry_after)
     return None
@@ -120,7 +128,11 @@ def _response(
         headers["Retry-After"] = str(max(1, round(wait)))
     if challenge or status == 401:
         headers["WWW-Authenticate"] = challenge or 'Bearer realm="api"'
-    return Response(data, status=status, headers=headers)
+    response = Response(data, status=status, headers=headers)
+    # An answer given on purpose, also where its status is 502: Django would write every
+    # one of them into the log as an error of this server.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def flatten(detail: Any, name: str = "") -> dict[str, list[str]]:

@@ -5,10 +5,12 @@ static files), says plainly what is missing where it cannot, and then serves.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,8 @@ def main() -> None:
 
     try:
         data_dir = prepare_environment()
+        check_port()
+        check_redis()
         prepare_database(data_dir)
         serve()
     except (CannotStart, ImproperlyConfigured) as exc:
@@ -76,6 +80,41 @@ def kept_secret(path: Path) -> Path:
             os.link(draft, path)
         draft.unlink()
     return path
+
+
+def address() -> tuple[str, int]:
+    from chatproject.env import env_int
+
+    host = os.environ.get("HOST", "").strip() or "127.0.0.1"
+    return host, env_int("PORT", 8000, maximum=65535)
+
+
+def check_port() -> None:
+    """Refuse at once where the server could not listen, before anything is made or printed."""
+    host, port = address()
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except socket.gaierror as exc:
+        raise CannotStart(f"HOST {host} is not an address of this machine.") from exc
+    except OSError as exc:
+        if exc.errno == errno.EADDRINUSE:
+            raise CannotStart(f"port {port} is in use. Set PORT to another one.") from exc
+        raise CannotStart(f"{host}:{port} cannot be listened on ({exc.strerror}). Set HOST or PORT.") from exc
+
+
+def check_redis() -> None:
+    from django.conf import settings
+    from django.core.cache import caches
+    from redis.exceptions import RedisError
+
+    if settings.REDIS_URL:
+        try:
+            caches["limits"].get("start")
+        except (RedisError, OSError, ValueError) as exc:
+            raise CannotStart(f"Redis does not answer ({type(exc).__name__}). Check REDIS_URL.") from exc
 
 
 @contextlib.contextmanager
@@ -139,8 +178,7 @@ def serve() -> None:
     from chatproject.env import env_int
     from chatproject.protocol import BoundedProtocol
 
-    host = os.environ.get("HOST", "").strip() or "127.0.0.1"
-    port = env_int("PORT", 8000)
+    host, port = address()
     processes = env_int("WEB_CONCURRENCY", 1)
     if processes > 1 and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         raise CannotStart("more than one process (WEB_CONCURRENCY) needs PostgreSQL. Set DATABASE_URL.")

@@ -57,21 +57,24 @@ def _ask_database() -> None:
 @require_safe
 async def metrics(request: HttpRequest) -> HttpResponse:
     """Give the numbers to staff, or to whoever holds `METRICS_TOKEN`."""
-    if not await in_db(_may_see_metrics, request):
-        return error_response(403)
+    if (status := await in_db(_refusal, request)) is not None:
+        return error_response(status)
     return HttpResponse(await in_db(_numbers), content_type=CONTENT_TYPE_LATEST)
 
 
-def _may_see_metrics(request: HttpRequest) -> bool:
+def _refusal(request: HttpRequest) -> int | None:
+    """Return the status of the refusal for whoever may not see the numbers."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if settings.METRICS_TOKEN and scheme == "Bearer":
         if secrets.compare_digest(token.encode(), settings.METRICS_TOKEN.encode()):
-            return True
+            return None
     try:
         user = Request(request, authenticators=APIView().get_authenticators()).user
     except APIException:
-        return False
-    return bool(user.is_active and user.is_staff)
+        return 401
+    if not user.is_authenticated:
+        return 401
+    return None if user.is_active and user.is_staff else 403
 
 
 def _numbers() -> bytes:

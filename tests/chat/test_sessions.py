@@ -29,6 +29,16 @@ def test_a_conversation_can_be_made_without_a_message(alice: User) -> None:
     assert created(alice)["title"] == "新对话"
 
 
+def test_the_first_message_names_a_conversation_without_a_title(alice: User) -> None:
+    session = created(alice)["id"]
+
+    first = alice.stream("Weekend plans", sessionId=session)
+    second = alice.stream("And then?", sessionId=session)
+
+    assert first.session["title"] == second.session["title"] == "Weekend plans"
+    assert alice.get(f"/api/chat/sessions/{session}").json()["title"] == "Weekend plans"
+
+
 def test_a_conversation_is_renamed(alice: User) -> None:
     session = created(alice)["id"]
 

@@ -1,0 +1,14 @@
+"""Password validators whose texts Django has not translated yet."""
+
+from django.contrib.auth import password_validation
+from django.utils.translation import ngettext
+
+
+class MinimumLengthValidator(password_validation.MinimumLengthValidator):
+    def get_error_message(self) -> str:
+        text = ngettext(
+            "The password is too short: use at least %(count)d character.",
+            "The password is too short: use at least %(count)d characters.",
+            self.min_length,
+        )
+        return text % {"count": self.min_length}
