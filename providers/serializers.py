@@ -14,7 +14,10 @@ from providers.models import ProviderConfig
 from providers.registry import PROVIDERS
 from providers.resolve import base_url_of
 from providers.services import Changes, checked_key, checked_url
+from providers.text import clean_text
 
+# So many misspelt names are told.
+MOST_UNKNOWN = 20
 # What we give and nobody can set. A client may send back what it was given.
 GIVEN = frozenset({"provider", "keyHint", "updatedAt"})
 _NAMES = {"api_key": "apiKey", "base_url": "baseUrl"}
@@ -37,7 +40,7 @@ class AccessSerializer(serializers.Serializer[Any]):
         unknown = set(self.initial_data) - set(self.fields) - GIVEN
         if unknown:
             raise serializers.ValidationError(
-                {name: [_("There is no such field.")] for name in sorted(unknown)}
+                {_shown(name): [_("There is no such field.")] for name in sorted(unknown)[:MOST_UNKNOWN]}
             )
         return attrs
 
@@ -142,6 +145,11 @@ def by_wire_name(exc: DjangoValidationError) -> serializers.ValidationError:
     """Return a service's refusal under the names that the API has for the fields."""
     fields = exc.message_dict
     return serializers.ValidationError({_NAMES.get(name, name): texts for name, texts in fields.items()})
+
+
+def _shown(name: str) -> str:
+    """Return a field's name as an answer can repeat it."""
+    return clean_text(name[:100])
 
 
 def _checked(check: Callable[[str], str], value: str) -> str:

@@ -59,7 +59,6 @@ MODELS_RATE = "30/m"
 TEST_SECONDS = 20
 MODELS_SECONDS = 30
 MODELS_KEPT_SECONDS = 300
-MOST_MODELS = 5000
 
 # These list their models to anybody, so that only a question tells whether the key is right.
 OPEN_LISTS = frozenset({"openrouter"})
@@ -168,7 +167,7 @@ class ModelsView(AsyncAPIView):
     async def _ask(self, access: ProviderAccess, said: Entries, kept_as: str) -> Response:
         async with _asking(access, "its models", MODELS_SECONDS):
             listed = await adapter_for(access).list_models()
-        models = await in_db(_shape_and_keep, access.spec.id, listed[:MOST_MODELS], said, kept_as)
+        models = await in_db(_shape_and_keep, access.spec.id, listed, said, kept_as)
         return Response({"models": models})
 
 
@@ -208,10 +207,11 @@ class TestView(AsyncAPIView):
 async def _asking(access: ProviderAccess, what: str, seconds: float) -> AsyncGenerator[None, None]:
     """Bound what a provider may take, and note what it said for the operator."""
     try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as exc:
-        raise ProviderTimeout(f"no answer in {seconds} s") from exc
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as exc:
+            raise ProviderTimeout(f"no answer in {seconds} s") from exc
     except ProviderError as exc:
         logger.warning("%s, asked for %s: %s", access.spec.id, what, exc)
         raise

@@ -1,6 +1,7 @@
 """What makes the server ask a provider: the list of models, and the test."""
 
 import http.server
+import json
 import threading
 from collections.abc import Callable, Iterator
 
@@ -228,3 +229,130 @@ def test_a_provider_that_says_nothing_ends_in_time(make_server: Callable[..., Se
         upstream.shutdown()
         thread.join()
     assert (response.status_code, response.json()["code"]) == (504, "provider_timeout")
+
+
+KEY = "MySecretPassphrase.With.Dots.Zq7"
+NESTED = json.loads("[" * 900 + "]" * 900)
+NINES = "9" * 5000
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    """A server that answers every request alike, and badly."""
+
+    status = 200
+    body = b""
+    headers_sent: dict[str, str]
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(self.status)
+        for name, value in {"Content-Length": str(len(self.body)), **self.headers_sent}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    do_POST = do_GET
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hostile() -> Iterator[tuple[str, type[Hostile]]]:
+    class Handler(Hostile):
+        headers_sent = {}
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1", Handler
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (429, {"message": f"try again in {NINES}h"}),
+        (429, {"message": f"try again in {'9' * 400}h1.5s"}),
+        (500, {"message": NESTED}),
+        (400, {"code": f"c-{KEY}", "message": f"denied for {KEY}"}),
+        (400, {"details": [{"retryDelay": f"{NINES}s"}], "message": "\ud800"}),
+    ],
+)
+def test_whatever_an_error_says_it_is_the_providers(
+    bob: User, hostile: tuple[str, type[Hostile]], status: int, error: dict[str, object]
+) -> None:
+    url, handler = hostile
+    handler.status, handler.body = status, json.dumps({"error": error}).encode()
+    bob.configure("custom", baseUrl=url, apiKey=KEY)
+    since = len(bob.server.log())
+
+    answers = [bob.post(TEST, json={}), bob.get(MODELS)]
+
+    assert all(answer.status_code in (502, 503) for answer in answers)
+    assert all(int(answer.headers.get("Retry-After", 1)) <= 3600 for answer in answers)
+    written = bob.server.log()[since:]
+    assert "custom, asked for" in written
+    assert KEY.lower() not in written.lower()
+    # It is no fault of this server's.
+    assert "Bad Gateway" not in written and "Traceback" not in written and "ERROR" not in written
+
+
+def test_names_that_nobody_could_show_or_keep_are_left_out(
+    bob: User, hostile: tuple[str, type[Hostile]]
+) -> None:
+    url, handler = hostile
+    listed = [{"id": "\ud800"}, {"id": "x" * 201}, {"id": ""}, {"id": "ok", "name": "\ud800" + "n" * 5000}]
+    handler.body = json.dumps({"data": listed}).encode()
+    bob.configure("custom", baseUrl=url, apiKey=KEY)
+
+    models = bob.get(MODELS)
+
+    assert models.status_code == 200
+    assert [model["id"] for model in models.json()["models"]] == ["ok"]
+    assert models.json()["models"][0]["name"] == "\ufffd" + "n" * 199
+
+
+def test_a_list_is_kept_only_so_far(bob: User, hostile: tuple[str, type[Hostile]]) -> None:
+    url, handler = hostile
+    listed = [{"id": f"{number:0200}", "name": "字" * 1000} for number in range(900)]
+    handler.body = json.dumps({"data": listed}).encode()
+    bob.configure("custom", baseUrl=url, apiKey=KEY)
+    wide = bob.get(MODELS)
+    handler.body = json.dumps({"data": [{"id": f"m-{number}"} for number in range(100_000)]}).encode()
+    bob.configure("custom", baseUrl=url, apiKey=f"{KEY}2")
+    long = bob.get(MODELS)
+
+    assert len(wide.content) < 1 << 20
+    assert len(wide.json()["models"]) > 500
+    assert len(long.json()["models"]) == 2000
+
+
+@pytest.mark.parametrize("url", ["http://a..b", f"http://{'a' * 64}.example", "http://xn--a"])
+def test_a_host_name_that_cannot_be_looked_up_is_refused(bob: User, url: str) -> None:
+    tried = bob.post(TEST, json={"baseUrl": url, "apiKey": KEY})
+
+    assert (tried.status_code, tried.json()["code"]) == (400, "invalid")
+    assert list(tried.json()["fields"]) == ["baseUrl"]
+
+
+@pytest.mark.parametrize("path", ["config", "test"])
+def test_a_misspelt_field_is_told_as_far_as_it_can_be(bob: User, path: str) -> None:
+    names = {"\ud800": "x", "n" * 9999: "x", **{f"z{number:03}": "x" for number in range(500)}}
+    body = json.dumps(names).encode()
+    method = "PUT" if path == "config" else "POST"
+
+    answer = bob.request(
+        method, f"/api/providers/custom/{path}", content=body, headers={"Content-Type": "application/json"}
+    )
+    alone = bob.request(
+        method,
+        f"/api/providers/custom/{path}",
+        content=b'{"\\ud800":"x"}',
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert (answer.status_code, len(answer.json()["fields"])) == (400, 20)
+    assert max(map(len, answer.json()["fields"])) == 100
+    assert (alone.status_code, list(alone.json()["fields"])) == (400, ["\ufffd"])
