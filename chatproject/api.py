@@ -117,6 +117,8 @@ def plain(response: Response) -> HttpResponse:
     """Return a rendered DRF response as a plain one, which Django sends without another thread hop."""
     response.render()
     answer = HttpResponse(response.content, status=response.status_code)
+    if getattr(response, "_has_been_logged", False):
+        answer._has_been_logged = True  # type: ignore[attr-defined]
     for name, value in response.items():
         answer[name] = value
     return answer
