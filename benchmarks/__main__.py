@@ -87,6 +87,13 @@ def at(name: str, index: int) -> Callable[[Run], float | None]:
     return lambda run: run.report[name][index]
 
 
+def per_stream(run: Run, streams: int) -> float | None:
+    """Return the KiB that each of the open streams takes; None where not all of them were open."""
+    if run.report["wrong"]:
+        return None
+    return (run.memory_open - run.memory_before) / streams
+
+
 CPU: list[Row] = [
     ("µs CPU per token", lambda run: run.per_token),
     ("… and the database's", lambda run: run.per_token_with_database),
@@ -110,30 +117,30 @@ def scenarios(quick: bool) -> dict[str, Scenario]:
     servers = ("ours", "express", "tutorial")
     memory = 100 if quick else 500
     fifty = 200 if quick else 500
-    answers = 1 if quick else 4
-    crowd, crowd_slow = (300, 600) if quick else (1000, 2000)
+    answers = 1 if quick else 3
+    crowd, crowd_slow = (200, 300) if quick else (1000, 2000)
     ramp, ramp_slow = crowd / 100, crowd_slow / 100
     spoken = 60 if quick else 200
     slow = 12 if quick else 40
     return {
         "memory": Scenario(
             f"Memory: {memory} open streams at 2 tokens/s",
-            Load("bench-2tps-24tok", 24, memory, ramp=memory / 100, deadline=60),
-            [("KiB per open stream", lambda run: (run.memory_open - run.memory_before) / memory), *MANY],
+            Load("bench-2tps-24tok", 24, memory, ramp=memory / 100, deadline=45),
+            [("KiB per open stream", lambda run: per_stream(run, memory)), *MANY],
             names=("ours", "express") if quick else servers,
         ),
         "fifty": Scenario(
             f"50 streams at 50 tokens/s, {fifty} tokens each",
             Load(f"bench-50tps-{fifty}tok", fifty, 50, ramp=1, deadline=60),
             [*CPU, *LATENCY, *FIRST],
-            rounds=1 if quick else 3,
+            rounds=1 if quick else 2,
             names=everybody,
         ),
         "flat1000": Scenario(
             "Flat out, 1,000-token answers, 20 at a time",
             Load("bench-max-1000tok", 1000, 20, each=5 * answers, deadline=90),
             CPU,
-            rounds=1 if quick else 3,
+            rounds=1 if quick else 2,
             names=everybody[:4],
             lighter={"tutorial": Load("bench-max-1000tok", 1000, 20, each=2, deadline=90)},
         ),
@@ -141,7 +148,7 @@ def scenarios(quick: bool) -> dict[str, Scenario]:
             "Flat out, 4,000-token answers, 20 at a time",
             Load("bench-max-4000tok", 4000, 20, each=3 * answers, deadline=90),
             CPU,
-            rounds=1 if quick else 3,
+            rounds=1 if quick else 2,
             names=("ours", "express", "nginx"),
         ),
         "short": Scenario(
@@ -153,13 +160,13 @@ def scenarios(quick: bool) -> dict[str, Scenario]:
                 ("request p50, ms", at("duration", 0)),
                 ("request p99, ms", at("duration", 1)),
             ],
-            rounds=1 if quick else 3,
+            rounds=1 if quick else 2,
             names=("ours", "express") if quick else servers,
             lighter={"tutorial": Load("bench-max-5tok", 5, 10, each=5, deadline=90, history_turns=20)},
         ),
         "crowd": Scenario(
             f"{crowd:,} streams at 20 tokens/s, {spoken} tokens each, opened at 100/s",
-            Load(f"bench-20tps-{spoken}tok", spoken, crowd, ramp=ramp, deadline=90),
+            Load(f"bench-20tps-{spoken}tok", spoken, crowd, ramp=ramp, deadline=75),
             [*CPU, *FIRST, *MANY, ("load generator's CPU, s", lambda run: run.report["load_cpu"])],
             names=("ours", "express") if quick else servers,
         ),

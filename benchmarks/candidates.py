@@ -20,7 +20,7 @@ from benchmarks.postgres import Postgres
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
-USERS = 10
+USERS = 6
 HISTORY_LIMIT = 40
 START_SECONDS = 90
 # What a person may have set for a service of their own must not steer these.
