@@ -4,6 +4,8 @@ from ..base import ReasoningDelta, StreamPart, TextDelta
 
 _OPEN = "<think>"
 _CLOSE = "</think>"
+# So much white space is held back at most: each piece looks through all of it again.
+_MAX_BLANK = 1000
 
 
 class ThinkTags:
@@ -37,7 +39,7 @@ class ThinkTags:
             head = text.lstrip()
             if head.startswith(_OPEN):
                 self._state, text = "opened", head[len(_OPEN) :]
-            elif _OPEN.startswith(head):
+            elif _OPEN.startswith(head) and len(text) < _MAX_BLANK:
                 self._held = text
                 return parts
             else:
@@ -71,4 +73,5 @@ def _undecided(text: str) -> int:
     """Return how much of the end may begin the closing tag, or be the white space before it."""
     cut = text.rfind("<", max(0, len(text) - len(_CLOSE) + 1))
     end = cut if cut >= 0 and _CLOSE.startswith(text[cut:]) else len(text)
-    return len(text) - len(text[:end].rstrip())
+    tail = text[max(0, end - _MAX_BLANK) : end]
+    return len(text) - end + len(tail) - len(tail.rstrip())

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from providers.adapters import anthropic, gemini, ollama, openai, responses
 from providers.adapters.azure import AzureAdapter
 from providers.adapters.reading import MAX_LIST_BYTES, bounded, count, joined, model_info, total
+from providers.adapters.think import ThinkTags
 from providers.base import ChatMessage, ChatRequest, ReasoningDelta, TextDelta, Usage
 from providers.errors import AddressRefused, ProviderError
 from providers.faults import fault_in_stream, fault_of_response
@@ -115,6 +117,22 @@ NESTED_TEXT = json.loads('{"text":' * 900 + "1" + "}" * 900)
 def test_text_may_be_nested_deeply():
     assert joined(NESTED) == joined(NESTED_TEXT) == ""
     assert joined([{"text": ["a", {"text": "b"}]}, "c"]) == "abc"
+
+
+@pytest.mark.parametrize("start", [" ", "<think>x"])
+def test_white_space_without_end_costs_no_more_than_other_text(start):
+    tags, shown = ThinkTags(), 0
+    tags.feed(start)
+
+    begun = time.process_time()
+    for _ in range(100_000):
+        shown += sum(
+            len(part.text) for part in tags.feed(" ") if isinstance(part, TextDelta | ReasoningDelta)
+        )
+
+    # Holding all of it back would take 5 to 10 seconds.
+    assert time.process_time() - begun < 3
+    assert shown > 90_000
 
 
 READERS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
