@@ -1,14 +1,10 @@
 """Password validators whose texts Django has not translated yet."""
 
 from django.contrib.auth import password_validation
-from django.utils.translation import ngettext
+from django.utils.translation import gettext
 
 
 class MinimumLengthValidator(password_validation.MinimumLengthValidator):
     def get_error_message(self) -> str:
-        text = ngettext(
-            "The password is too short: use at least %(count)d character.",
-            "The password is too short: use at least %(count)d characters.",
-            self.min_length,
-        )
+        text = gettext("The password is too short: use at least %(count)d characters.")
         return text % {"count": self.min_length}
