@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -141,7 +142,7 @@ def scenarios(quick: bool) -> dict[str, Scenario]:
             Load("bench-max-1000tok", 1000, 20, each=5 * answers, deadline=90),
             CPU,
             rounds=1 if quick else 2,
-            names=everybody[:4],
+            names=("ours", "express", "nginx") if quick else everybody[:4],
             lighter={"tutorial": Load("bench-max-1000tok", 1000, 20, each=2, deadline=90)},
         ),
         "flat4000": Scenario(
@@ -433,6 +434,8 @@ def main() -> None:
         raise SystemExit("CPU and memory are read from /proc: this needs Linux.")
     candidates.KINDS[:] = [kind for kind in candidates.KINDS if kind.name not in options.without]
     chosen = options.only or [*scenarios(options.quick), "keeping"]
+    # So that what was started is ended then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     began = time.monotonic()
     lines, results = [machine()], {}
     print(lines[0] + "\n", flush=True)
