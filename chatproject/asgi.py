@@ -20,7 +20,8 @@ django.setup(set_prefix=False)
 # Everything below reads settings or models, so it can only be imported now.
 from asgiref.sync import ThreadSensitiveContext  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest  # noqa: E402
+from django.http.response import HttpResponseBase  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 from django.utils import translation  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
@@ -28,7 +29,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 from accounts import counters, tokens  # noqa: E402
 from chat import runtime  # noqa: E402
 from chatproject.db import quietest_lane  # noqa: E402
-from chatproject.errors import PLAIN  # noqa: E402
+from chatproject.errors import PLAIN, error_response  # noqa: E402
 from chatproject.errors import body as error_body  # noqa: E402
 from chatproject.middleware import best_language  # noqa: E402
 
@@ -51,6 +52,15 @@ class DjangoOnLanes(ASGIHandler):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         async with ThreadSensitiveContext(executor=quietest_lane()):
             await self.handle(scope, receive, send)
+
+    def create_request(
+        self, scope: Any, body_file: Any
+    ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
+        try:
+            return super().create_request(scope, body_file)
+        except ValueError:
+            # A Content-Type that cannot be decoded, with an RFC 2231 charset that nobody knows, say.
+            return None, error_response(400)
 
 
 # How long a client may take to send a request's body.

@@ -217,3 +217,11 @@ def test_no_event_id_makes_a_stream_that_never_ends(server: Server, upstream: Up
             )
         assert response.status_code in {200, 204}
         assert response.status_code == 204 or "event: done" in response.text
+
+
+def test_a_content_type_that_cannot_be_decoded_is_refused(sqlite_server: Server) -> None:
+    kind = "multipart/form-data; boundary=x; charset*=foo''rot13"
+    with sqlite_server.client() as client:
+        response = client.post("/api/auth/login", content=b"{}", headers={"Content-Type": kind})
+
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
