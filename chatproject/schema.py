@@ -225,6 +225,7 @@ OTHER_PATHS: Json = {
         "Numbers for Prometheus",
         {
             "200": _content("Prometheus' text format.", "text/plain"),
+            "401": _refusal(401, *PLAIN[401]),
             "403": _refusal(403, *PLAIN[403]),
         },
         security=[{"metricsToken": []}, {"bearer": []}, {"sessionCookie": []}],
