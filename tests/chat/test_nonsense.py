@@ -12,12 +12,19 @@ def cursor(*values: str) -> str:
 
 
 @pytest.mark.parametrize("parameter", ["provider", "q"])
-@pytest.mark.parametrize("text", ["\0", "a\0b", "\ufffe", "%", "\\"])
+@pytest.mark.parametrize("text", ["\ufffe", "%", "\\"])
 def test_no_filter_finds_a_fault(server, parameter, text):
     response = server.user().get("/api/chat/sessions", params={parameter: text})
 
     assert response.status_code == 200
     assert response.json() == {"sessions": [], "next": None}
+
+
+@pytest.mark.parametrize("parameter", ["provider", "q"])
+def test_a_nul_in_a_filter_is_refused(server, parameter):
+    response = server.user().get("/api/chat/sessions", params={parameter: "a\0b"})
+
+    assert (response.status_code, response.json()["code"]) == (400, "bad_request")
 
 
 @pytest.mark.parametrize(
