@@ -225,7 +225,7 @@ def test_a_config_is_deleted(alice: User, bob: User) -> None:
     assert bob.get(CONFIG).status_code == 200
 
 
-@pytest.mark.parametrize("provider", ["nope", "OPENAI", "%00", "openai%20"])
+@pytest.mark.parametrize("provider", ["nope", "OPENAI", "openai%20"])
 def test_an_unknown_provider_is_not_there(someone: User, provider: str) -> None:
     calls = [("GET", "config"), ("PUT", "config"), ("DELETE", "config"), ("GET", "models"), ("POST", "test")]
     answers = [someone.request(method, f"/api/providers/{provider}/{what}") for method, what in calls]
