@@ -202,7 +202,7 @@ class ChatReader:
             delta = choice["delta"]
             piece = delta["content"]
             if (
-                piece.isascii()
+                type(piece) is str  # and clean: orjson takes no lone surrogate
                 and "\0" not in piece
                 and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
                 and not choice.get("finish_reason")
