@@ -150,7 +150,7 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
         old = _own_message(asked.user, message_id)
         if old.role != Message.Role.USER:
             raise refusals.NotAUserMessage
-        session = _own_session(asked.user, old.session_id)
+        session = old.session
         _refuse_second_answer(session)
         access = resolve(asked.user, session.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
@@ -176,7 +176,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             return replay
         answer = _own_message(asked.user, message_id)
         start = Position(len(answer.reasoning), len(answer.content))
-        session = _own_session(asked.user, answer.session_id)
+        session = answer.session
         _refuse_second_answer(session)
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
@@ -316,9 +316,15 @@ def _own_session(user: Any, session_id: UUID) -> ChatSession:
 
 
 def _own_message(user: Any, message_id: UUID) -> Message:
-    message = Message.objects.for_user(user).select_related("session").filter(pk=message_id).first()
+    """Return a message of the user's, read after its session was locked: before, it may be stale."""
+    found = Message.objects.for_user(user).filter(pk=message_id).values_list("session_id").first()
+    if found is None:
+        raise refusals.MessageNotFound
+    session = _own_session(user, found[0])
+    message = session.messages.filter(pk=message_id).first()
     if message is None:
         raise refusals.MessageNotFound
+    message.session = session
     return message
 
 
@@ -379,12 +385,15 @@ def delete_message(message: Message) -> UUID | None:
     Where the chosen branch went through it, the newest one beside it is chosen.
     """
     lock_session(message.session_id)
-    ids = branches.below(message.session_id, message.pk)
     rows = Message.objects.filter(session_id=message.session_id)
+    chosen = rows.filter(pk=message.pk).values_list("on_branch", flat=True).first()
+    if chosen is None:
+        return None  # somebody else has deleted it meanwhile, or what it hung below
+    ids = branches.below(message.session_id, message.pk)
     running = rows.running().values_list("pk", flat=True).first()
     for start in range(0, len(ids), branches.BATCH):
         rows.filter(pk__in=ids[start : start + branches.BATCH]).delete()
-    if message.on_branch:
+    if chosen:
         branches.choose_branch_of(message.session_id, message.parent_id)
     return running if running in set(ids) else None
 
