@@ -1,7 +1,9 @@
 """Users in the admin. Tokens stay out of it: nobody has to see them."""
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
@@ -21,7 +23,7 @@ class UserAdmin(ShortSearch, DjangoUserAdmin):
     ordering = ["-date_joined"]
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        (_("Personal info"), {"fields": ("email", "first_name", "last_name", "language")}),
+        (_("Personal info"), {"fields": ("email", "first_name", "last_name", "language", "theme")}),
         (
             _("Permissions"),
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
@@ -29,3 +31,10 @@ class UserAdmin(ShortSearch, DjangoUserAdmin):
         (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )
     readonly_fields = ["last_login", "date_joined"]
+    actions = ["sign_out_everywhere"]
+
+    @admin.action(description=_("Sign out everywhere"), permissions=["change"])
+    def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            user.sign_out_everywhere()
+        self.message_user(request, _("Whoever was chosen is signed out everywhere."), messages.SUCCESS)

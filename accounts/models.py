@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from accounts.usernames import fold
@@ -37,6 +38,16 @@ class User(AbstractUser):
         choices=[("zh-hans", "简体中文"), ("en", "English")],
         help_text=_("Empty: the browser's language."),
     )
+    theme = models.CharField(
+        _("theme"),
+        max_length=10,
+        blank=True,
+        default="",
+        choices=[("light", _("Light")), ("dark", _("Dark"))],
+        help_text=_("Empty: as the device is set."),
+    )
+    # How often this person has signed out everywhere; see `get_session_auth_hash`.
+    sign_out_count = models.PositiveIntegerField(default=0, editable=False)
 
     # AbstractUser's own manager is meant to be replaced by one of the same kind.
     objects = AccountManager()  # type: ignore[misc]
@@ -45,6 +56,21 @@ class User(AbstractUser):
         # The same words as the parent's, which the stubs take for plain strings.
         verbose_name = _("user")  # type: ignore[assignment]
         verbose_name_plural = _("users")  # type: ignore[assignment]
+
+    def sign_out_everywhere(self) -> None:
+        """End every session and token there is; what is signed in from now on works."""
+        User.objects.filter(pk=self.pk).update(sign_out_count=models.F("sign_out_count") + 1)
+        self.refresh_from_db(fields=["sign_out_count"])
+
+    def _get_session_auth_hash(self, secret: str | bytes | None = None) -> str:
+        # Sessions and tokens are bound to this: it changes with the password, and now also on request.
+        of_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]  # not in the stubs
+        if not self.sign_out_count:
+            return of_password
+        stamp = f"{of_password} {self.sign_out_count}"
+        return salted_hmac(
+            "accounts.sign_out_everywhere", stamp, secret=secret, algorithm="sha256"
+        ).hexdigest()
 
     def validate_unique(self, exclude: Any = None) -> None:
         exclude = set(exclude or ())

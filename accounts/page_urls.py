@@ -12,4 +12,6 @@ urlpatterns = [
     path("admin/login/", hashing_page(pages.admin_login)),
     path("admin/password_change/", RedirectView.as_view(url="/accounts/password")),
     path("accounts/password", hashing_page(pages.PasswordPage.as_view()), name="password"),
+    path("settings/theme", pages.theme, name="settings-theme"),
+    path("settings/sign-out-everywhere", pages.sign_out_everywhere, name="sign-out-everywhere"),
 ]

@@ -4,19 +4,24 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
-from django.contrib.auth import login, views
+from django.contrib.auth import login, update_session_auth_hash, views
+from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 from django.views.generic import FormView
 
+from accounts import looks
 from accounts.forms import LoginForm, PasswordForm, RegisterForm, wait_of
+from accounts.models import User
 
 
 class Throttling:
@@ -51,6 +56,11 @@ class LoginPage(Throttling, Onward, views.LoginView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(registration_open=settings.REGISTRATION_OPEN, **kwargs)
+
+    def form_valid(self, form: LoginForm) -> HttpResponse:
+        response = super().form_valid(form)
+        looks.remember(response, _person(self.request).theme)
+        return response
 
 
 def admin_login(request: HttpRequest) -> HttpResponse:
@@ -106,3 +116,32 @@ class PasswordPage(Throttling, views.PasswordChangeView):
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, _("The password is changed. Every other sign-in has ended."))
         return super().form_valid(form)
+
+
+@require_POST
+@login_required
+def theme(request: HttpRequest) -> HttpResponse:
+    """Keep the theme that somebody chose: "light", "dark", or "" for the device's."""
+    chosen = request.POST.get("theme", "")
+    if chosen and chosen not in looks.THEMES:
+        raise Http404
+    User.objects.filter(pk=request.user.pk).update(theme=chosen)
+    response = HttpResponseRedirect(reverse("settings"))
+    looks.remember(response, chosen)
+    return response
+
+
+@require_POST
+@login_required
+def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
+    """End every session and token of a person; only the browser that asks stays signed in."""
+    person = _person(request)
+    person.sign_out_everywhere()
+    update_session_auth_hash(request, person)
+    messages.success(request, _("You are signed out everywhere but here."))
+    return HttpResponseRedirect(reverse("settings"))
+
+
+def _person(request: HttpRequest) -> User:
+    """Return who is signed in, as the row itself."""
+    return User.objects.get(pk=request.user.pk)
