@@ -1,10 +1,5 @@
 """The provider API: what there is, one's own settings, and whether they work."""
 
-import asyncio
-import logging
-import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -23,19 +18,16 @@ from chatproject.db import in_db
 from chatproject.errors import ApiError
 from chatproject.openapi import InvalidInput, NotAllowed, responses
 from providers import crypto, entries, services
-from providers.addresses import origin
-from providers.base import ChatMessage, ChatRequest, Finished, ModelInfo, ReasoningDelta, TextDelta
+from providers.base import ModelInfo
 from providers.catalogue import Entries, Entry
-from providers.errors import ModelNotFound, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
 from providers.openapi import ASKING, PROVIDER, SHARED
+from providers.probe import access_to_try, asking, count_test, probe
 from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec, adapter_for
 from providers.resolve import (
     ProviderNotConfigured,
     ProviderUnknown,
-    base_url_of,
     choose,
-    key_of,
     resolve,
     spec_of,
 )
@@ -51,17 +43,10 @@ from providers.serializers import (
     model_shape,
 )
 
-logger = logging.getLogger(__name__)
-
-# Each of these makes this server call another one.
-TEST_RATE = "20/m"
+# Each makes this server call another one.
 MODELS_RATE = "30/m"
-TEST_SECONDS = 20
 MODELS_SECONDS = 30
 MODELS_KEPT_SECONDS = 300
-
-# These list their models to anybody, so that only a question tells whether the key is right.
-OPEN_LISTS = frozenset({"openrouter"})
 
 
 class NoSuchProvider(ProviderUnknown):
@@ -165,7 +150,7 @@ class ModelsView(AsyncAPIView):
         return Continuation(self, partial(self._ask, access, said, kept_as))
 
     async def _ask(self, access: ProviderAccess, said: Entries, kept_as: str) -> Response:
-        async with _asking(access, "its models", MODELS_SECONDS):
+        async with asking(access, "its models", MODELS_SECONDS):
             listed = await adapter_for(access).list_models()
         models = await in_db(_shape_and_keep, access.spec.id, listed, said, kept_as)
         return Response({"models": models})
@@ -185,76 +170,12 @@ class TestView(AsyncAPIView):
         owner = _owner(request)
         serializer = AccessSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        given = serializer.validated_data
-        limits.count(request, group="provider-test", key=str(request.user.pk), rate=TEST_RATE)
-        row = _stored(owner, spec)
-        # Settings can be tried before they are switched on, which `resolve` would not let through.
-        of_its_own = bool(given) or owner is None or (row is not None and (row.has_key or row.base_url != ""))
-        if of_its_own and spec.protocol != "demo":
-            access = _access_to_try(spec, row, given)
-        else:
-            access = resolve(request.user, spec.id)
+        count_test(request)
+        access = access_to_try(request.user, spec, owner=owner, given=serializer.validated_data)
         return Continuation(self, partial(self._try, access))
 
     async def _try(self, access: ProviderAccess) -> Response:
-        begun = time.perf_counter()
-        async with _asking(access, "a test", TEST_SECONDS):
-            await _probe(access)
-        return Response({"ok": True, "latencyMs": round((time.perf_counter() - begun) * 1000)})
-
-
-@asynccontextmanager
-async def _asking(access: ProviderAccess, what: str, seconds: float) -> AsyncGenerator[None, None]:
-    """Bound what a provider may take, and note what it said for the operator."""
-    try:
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as exc:
-            raise ProviderTimeout(f"no answer in {seconds} s") from exc
-    except ProviderError as exc:
-        logger.warning("%s, asked for %s: %s", access.spec.id, what, exc)
-        raise
-
-
-async def _probe(access: ProviderAccess) -> None:
-    """Find out, as cheaply as it goes, whether a provider would answer."""
-    adapter = adapter_for(access)
-    if access.spec.id not in OPEN_LISTS:
-        try:
-            await adapter.list_models()
-            return
-        except (ModelNotFound, WrongAddress):
-            # Some servers answer questions and have no list of models.
-            if not access.default_model:
-                raise
-    question = ChatRequest(
-        model=access.default_model,
-        messages=(ChatMessage("user", "Hi"),),
-        temperature=None,
-        max_output_tokens=16,
-    )
-    async with aclosing(adapter.stream(question)) as parts:
-        async for part in parts:
-            if isinstance(part, TextDelta | ReasoningDelta | Finished):
-                return
-
-
-def _access_to_try(spec: ProviderSpec, row: ProviderConfig | None, given: dict[str, str]) -> ProviderAccess:
-    """Put together what was given and what is stored; a stored key only goes where it belongs."""
-    stored_url = base_url_of(spec, row)
-    base_url = (given["baseUrl"] or spec.base_url) if "baseUrl" in given else stored_url
-    if not base_url:
-        raise by_wire_name(ValidationError({"base_url": services.BASE_URL_NEEDED}))
-    key = given.get("apiKey")
-    if key is None and row is not None and row.has_key:
-        if origin(base_url) != origin(stored_url):
-            raise by_wire_name(ValidationError({"api_key": services.ENTER_KEY_AGAIN}))
-        key = key_of(row, base_url)
-    if not key and spec.requires_key:
-        raise by_wire_name(ValidationError({"api_key": services.KEY_NEEDED}))
-    model = (row.default_model if row else "") or spec.default_model
-    return ProviderAccess(spec=spec, base_url=base_url, api_key=key or "", default_model=model)
+        return Response({"ok": True, "latencyMs": await probe(access)})
 
 
 def _spec(provider: str) -> ProviderSpec:
