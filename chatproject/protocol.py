@@ -1,7 +1,8 @@
-"""The server's HTTP protocol, with a bound on what comes before the body.
+"""The server's HTTP protocol, with bounds on what comes before the body, and on who takes nothing.
 
 uvicorn's fast parser keeps request headers in memory without a limit, and for
-as long as a client likes to go on sending them.
+as long as a client likes to go on sending them. And it waits for a client that
+has stopped reading for as long as that keeps the connection open.
 """
 
 import asyncio
@@ -10,17 +11,27 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30
+# A client that takes nothing of what waits for it is cut off after so long; so often we look.
+STALLED_SECONDS = 60
+LOOK_SECONDS = 15
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Refuses a request whose line and headers are too long, or come too slowly."""
+    """Refuses a head that is too long or comes too slowly, and cuts off who has stopped reading."""
 
     _in_head = True
     _head_bytes = 0
     _turned = False  # from head to body or back, within the data at hand
     _deadline: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle | None = None
+    _waiting: int | None = None  # bytes that the client had yet to take, and could only become fewer
+    _waiting_since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def data_received(self, data: bytes) -> None:
         if self._in_head and self._deadline is None:
@@ -46,7 +57,31 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
+        if self._next_look is not None:
+            self._next_look.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._waiting = None  # the client has taken something
+        super().resume_writing()
+
+    def _look(self) -> None:
+        """Cut the client off if it has taken nothing for too long, else look again later.
+
+        What waits only shows that while nothing is added: while writing is paused,
+        behind a whole response, or when the connection is to be closed.
+        """
+        self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
+        now = self.loop.time()
+        waiting = self.transport.get_write_buffer_size()
+        written = self.cycle is None or self.cycle.response_complete
+        if not waiting or not (self.flow.write_paused or written or self.transport.is_closing()):
+            self._waiting = None
+        elif self._waiting is None or waiting < self._waiting:
+            self._waiting, self._waiting_since = waiting, now
+        elif now - self._waiting_since >= STALLED_SECONDS:
+            # Closing would wait for the client once more.
+            self.transport.abort()
 
     def _too_slow(self) -> None:
         self.transport.close()
