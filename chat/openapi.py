@@ -189,7 +189,8 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     OpenApiParameter.HEADER,
     description=(
         "A name of your own for this request. The same key never starts a second answer, for two days: "
-        "a repeat follows the answer that the first request started."
+        "a repeat follows the answer that the first request started, from its start or, with "
+        "`Last-Event-ID`, from just after that event."
     ),
 )
 LAST_EVENT_ID = OpenApiParameter(

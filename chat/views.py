@@ -17,7 +17,7 @@ from rest_framework.viewsets import GenericViewSet
 from chat import branches, openapi, refusals, runtime, services, streams
 from chat.answers import running
 from chat.checkpoints import STOPPED
-from chat.events import START, EventId, parse_id
+from chat.events import START, EventId, Position, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
 from chat.paging import flag, page
 from chat.responses import EventStreamResponse
@@ -72,7 +72,9 @@ class AnswerView(AsyncAPIView):
             raise refusals.ShuttingDown
         turn = self.open(request, asked_by(request, **kwargs), **kwargs)
         if isinstance(turn, services.Replay):
-            return self.stream(lambda: streams.follow_stored(turn.message_id, turn.start))
+            # A client that repeats a request after a cut by itself says what it has already.
+            start = last_position(request, turn.message_id) or turn.start
+            return self.stream(lambda: streams.follow_stored(turn.message_id, start))
         # The turn is stored, so its answer must begin even if the client has gone by now.
         begun = Begun(turn)
         return self.stream(begun.follow, begin=begun.begin)
@@ -84,6 +86,16 @@ class AnswerView(AsyncAPIView):
             return EventStreamResponse(follow())
 
         return Continuation(self, respond, begin=begin)
+
+
+def last_event(request: Request) -> EventId | None:
+    return parse_id(request.headers.get("Last-Event-ID", "").strip())
+
+
+def last_position(request: Request, message_id: UUID) -> Position | None:
+    """Return how much of a message the reader has, where it was reading that one."""
+    last = last_event(request)
+    return last.position if last is not None and last.message_id == message_id else None
 
 
 class Begun:
@@ -178,11 +190,10 @@ class ResumeView(AnswerView):
 
     def get(self, request: Request, session_id: str) -> Continuation | Response:
         session = own_session(request, session_id)
-        last = parse_id(request.headers.get("Last-Event-ID", "").strip())
-        message = _followed(session, last)
+        message = _followed(session, last_event(request))
         if message is None:
             return Response(status=204)
-        position = last.position if last is not None and last.message_id == message.id else START
+        position = last_position(request, message.id) or START
         return self.stream(lambda: streams.follow_stored(message.id, position))
 
 
