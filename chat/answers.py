@@ -24,6 +24,7 @@ from providers.errors import ProviderError, ProviderTimeout
 logger = logging.getLogger(__name__)
 
 PING_SECONDS = 15
+LAST_SAVE_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ class RunningAnswer:
         try:
             outcome = await self._pull(adapter, request, seconds)
             self.ended_at = asyncio.get_running_loop().time()
-            saved = await save(self, outcome)
+            saved = await self._saved(save, outcome)
             told = outcome if saved else Outcome("failed", error_code=faults.DELETED)
         except Exception:
             logger.exception("answer %s could not be saved", self.id)
@@ -181,6 +182,15 @@ class RunningAnswer:
             running.pop(self.id, None)
             self.end(told)
             metrics.ended(self, told)
+
+    async def _saved(self, save: "Save", outcome: Outcome) -> bool:
+        """Save, whoever cancels this task meanwhile: twice does no harm, and not at all would lose the answer."""
+        try:
+            return await save(self, outcome)
+        except asyncio.CancelledError:
+            # The process is ending, and cannot wait for a database that is away.
+            async with asyncio.timeout(LAST_SAVE_SECONDS):
+                return await save(self, outcome)
 
     async def _pull(self, adapter: Callable[[], Adapter], request: ChatRequest, seconds: float) -> Outcome:
         if self._ending is not None:

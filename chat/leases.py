@@ -2,10 +2,12 @@
 
 import time
 import uuid
+from collections.abc import Collection
 from datetime import timedelta
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from chat import faults
@@ -15,9 +17,14 @@ from chat.models import Message, Worker
 LEASE = timedelta(seconds=12)
 # A lease younger than this needs no renewal before an answer begins.
 FRESH_SECONDS = 3
+# Who has not reached the database for so long cannot tell another's silence from its own.
+OUT_OF_TOUCH_SECONDS = 9
 
 worker_id = uuid.uuid4()
 _kept_at = float("-inf")
+_looked_at: float | None = None
+_judges_from = float("-inf")
+_astray: set[UUID] = set()
 
 
 def keep() -> None:
@@ -46,7 +53,39 @@ def interrupt_abandoned() -> int:
     """
     alive = Worker.objects.filter(pk=OuterRef("worker_id"), heartbeat_at__gte=Now() - LEASE)
     abandoned = Message.objects.running().exclude(worker_id=worker_id).filter(~Exists(alive))
-    return abandoned.update(status=Message.Status.INTERRUPTED, error_code=faults.INTERRUPTED)
+    some = abandoned.exists()
+    return _interrupt(abandoned) if _may_judge() and some else 0
+
+
+def interrupt_astray(running: Collection[UUID]) -> int:
+    """Mark what this process is said to run, and does not, the second time it is seen.
+
+    A unit of work can fail after it was committed, so that what it has promised never
+    begins. The first time, it may just be about to.
+    """
+    global _astray
+    own = Message.objects.running().filter(worker_id=worker_id).values_list("id", flat=True)
+    astray = set(own).difference(running)
+    seen, _astray = _astray & astray, astray
+    return _interrupt(Message.objects.running().filter(id__in=seen, worker_id=worker_id)) if seen else 0
+
+
+def _interrupt(messages: QuerySet[Message]) -> int:
+    return messages.update(status=Message.Status.INTERRUPTED, error_code=faults.INTERRUPTED)
+
+
+def _may_judge() -> bool:
+    """Tell, just having reached the database, whether it could be reached all the while.
+
+    When it comes back after it was away, nobody's lease is fresh, and the first to look
+    must not take all others for gone.
+    """
+    global _looked_at, _judges_from
+    now = time.monotonic()
+    if _looked_at is not None and now - max(_looked_at, _kept_at) > OUT_OF_TOUCH_SECONDS:
+        _judges_from = now + LEASE.total_seconds()
+    _looked_at = now
+    return now >= _judges_from
 
 
 def release() -> None:

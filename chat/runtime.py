@@ -161,6 +161,8 @@ async def _tick(purges: Iterable[Callable[[], object]]) -> None:
             if number % SWEEP_TICKS == 0:
                 if count := await in_db(leases.interrupt_abandoned):
                     logger.warning("%d answers of a process that is gone were interrupted", count)
+                if count := await in_db(leases.interrupt_astray, frozenset(running)):
+                    logger.error("%d answers that nobody was writing were interrupted", count)
             if number % PURGE_TICKS == 0:
                 await in_db(_purge, purges)
         except DATABASE_ERRORS as exc:
