@@ -184,7 +184,7 @@ class RunningAnswer:
             metrics.ended(self, told)
 
     async def _saved(self, save: "Save", outcome: Outcome) -> bool:
-        """Save, whoever cancels this task meanwhile: twice does no harm, and not at all would lose the answer."""
+        """Save, whoever cancels this task meanwhile: twice does no harm, not at all loses the answer."""
         try:
             return await save(self, outcome)
         except asyncio.CancelledError:
