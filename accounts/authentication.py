@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from accounts.models import User
 from accounts.refusals import CsrfFailed
-from accounts.tokens import AccessToken, TokenError, holder
+from accounts.tokens import AccessToken, TokenError, active_user, holder
 
 # A token of ours has about 300 characters; more is not worth decoding.
 MAX_TOKEN_CHARS = 4096
@@ -63,8 +63,7 @@ class SessionCookieAuthentication(BaseAuthentication):
 def session_user(session: SessionBase) -> User | None:
     if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
         return None
-    user_id: str = session.get(SESSION_KEY, "")
-    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id.isdigit() else None
+    user = active_user(session.get(SESSION_KEY, ""))
     if user is None:
         return None
     known = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]

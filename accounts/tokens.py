@@ -17,10 +17,13 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import User
+from chatproject.prepared import Select
 
 PASSWORD_CLAIM = "pwd"  # noqa: S105 (the claim's name)
 
 __all__ = ["AccessToken", "RefreshToken", "TokenError", "end", "holder", "pair", "purge_expired", "rotated"]
+
+_ACTIVE = Select(lambda user: User.objects.filter(pk=user, is_active=True))
 
 
 class BoundToken(tokens.Token):
@@ -61,10 +64,15 @@ class RefreshToken(BoundToken, tokens.RefreshToken):  # type: ignore[misc]  # ou
 
 def holder(token: tokens.Token) -> User | None:
     """Return whose token this is, or None where it has ended with the account or the password."""
-    user = User.objects.filter(pk=token.get(api_settings.USER_ID_CLAIM), is_active=True).first()
+    user = active_user(token.get(api_settings.USER_ID_CLAIM, ""))
     if user is None or not constant_time_compare(token.get(PASSWORD_CLAIM, ""), _password_mark(user)):
         return None
     return user
+
+
+def active_user(key: str) -> User | None:
+    """Return the user whose key this is, if they may sign in."""
+    return _ACTIVE.first(int(key)) if key.isdecimal() else None
 
 
 def rotated(text: str) -> dict[str, str]:

@@ -10,20 +10,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
+from rest_framework.exceptions import NotAuthenticated
 
 from chat import branches, faults, leases, refusals
 from chat.answers import Opening, Outcome, RunningAnswer
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
+from chatproject import prepared
+from chatproject.prepared import Select, Update
 from providers.base import ChatMessage, ChatRequest, Usage
 from providers.entries import output_limit
 from providers.estimates import estimate_usage
@@ -45,6 +49,73 @@ KEY_LIFETIME = timedelta(days=2)
 
 Status = Message.Status
 CONTINUABLE = {Status.STOPPED, Status.INTERRUPTED, Status.FAILED}
+NOT_SENT = (Status.FAILED, Status.STREAMING)
+
+# --- the statements that every answer takes -------------------------------------------------------
+
+_LOCK_USER = Select(
+    lambda user: get_user_model().objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
+)
+_KNOWN_KEY = Select(lambda user, key: IdempotencyKey.objects.filter(user_id=user, key=key))
+_BUSY_SESSIONS = Select(
+    lambda user: Message.objects.running().filter(session__user_id=user).values_list("session_id")
+)
+_OWN_SESSION = Select(
+    lambda user, session: ChatSession.objects.select_for_update(no_key=True).filter(user_id=user, pk=session)
+)
+_ENABLED_MODE = Select(lambda mode: Mode.objects.filter(pk=mode, enabled=True))
+_TOUCH = Update(
+    lambda session, title, provider, model, mode, updated_at: (
+        ChatSession.objects.filter(pk=session),
+        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": updated_at},
+    )
+)
+_MOVE_UP = Update(
+    lambda session, updated_at: (ChatSession.objects.filter(pk=session), {"updated_at": updated_at})
+)
+
+
+def _end(
+    message: Any,
+    worker: Any,
+    status: Any,
+    content: Any,
+    reasoning: Any,
+    finish_reason: Any,
+    error_code: Any,
+    retry_after: Any,
+    usage: Any,
+    response_time: Any,
+    first_token_time: Any,
+) -> tuple[QuerySet[Message], dict[str, Any]]:
+    may_end = [Status.STREAMING, Status.INTERRUPTED, status]
+    return Message.objects.filter(pk=message, worker_id=worker, status__in=may_end), {
+        "status": status,
+        "content": content,
+        "reasoning": reasoning,
+        "finish_reason": finish_reason,
+        "error_code": error_code,
+        "retry_after": retry_after,
+        "usage": usage,
+        "response_time": response_time,
+        "first_token_time": first_token_time,
+    }
+
+
+_END = Update(_end)
+
+
+@cache
+def _newest(limit: int) -> "Select[Message]":
+    """The latest messages of a session's chosen branch, newest first."""
+    return Select(
+        lambda session: (
+            Message.objects.filter(session_id=session)
+            .chosen()
+            .order_by("-id")
+            .values_list("id", "role", "status", "content")[:limit]
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +169,22 @@ def open_turn(
     access = resolve(asked.user, provider)
     chosen_mode = get_mode(mode)
     with transaction.atomic():
-        if replay := _admit(asked):
-            return replay
+        busy = _admit(asked)
+        if isinstance(busy, Replay):
+            return busy
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message), mode=mode)
+            last, history = None, []
         else:
             session = _own_session(asked.user, session_id)
-            _refuse_second_answer(session)
-        last = None if session._state.adding else session.messages.chosen().order_by("-id").first()
-        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1) if last else []
-        question = Message(
-            id=uuid7(after=last.id if last else None),
-            session=session,
-            parent=last,
-            role=Message.Role.USER,
-            content=message,
-        )
+            _refuse_second_answer(session, busy)
+            last, history = _end_of_branch(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
+        question = _question(session, after=last, parent=last, message=message)
         if last is None and session.title == NEW_CHAT:
             session.title = title_of(message)
-        _touch(session, title=session.title, provider=provider, model=model, mode=mode)
-        question.save(force_insert=True)
-        answer = _pending_answer(asked, question, provider, model)
+        session.provider, session.model, session.mode = provider, model, mode
+        _touch(session)
+        answer = _pending_answer(asked, session, question)
         return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
@@ -127,57 +193,54 @@ def open_regeneration(
 ) -> Turn | Replay:
     """Open a second answer to a user message (the last one by default), beside those it has."""
     with transaction.atomic():
-        if replay := _admit(asked):
-            return replay
+        busy = _admit(asked)
+        if isinstance(busy, Replay):
+            return busy
         session = _own_session(asked.user, session_id)
-        _refuse_second_answer(session)
+        _refuse_second_answer(session, busy)
         question = _question_of(session, message_id)
         provider, model = provider or session.provider, model or session.model
         access = resolve(asked.user, provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, question.id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT)
-        _touch(session, provider=provider, model=model)
-        answer = _pending_answer(asked, question, provider, model)
+        session.provider, session.model = provider, model
+        _touch(session)
+        answer = _pending_answer(asked, session, question)
         return _turn(session, answer, access, chosen_mode, history)
 
 
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
     """Open a new branch: another wording of a user message, and the answer to it."""
     with transaction.atomic():
-        if replay := _admit(asked):
-            return replay
+        busy = _admit(asked)
+        if isinstance(busy, Replay):
+            return busy
         old = _own_message(asked.user, message_id)
         if old.role != Message.Role.USER:
             raise refusals.NotAUserMessage
         session = old.session
-        _refuse_second_answer(session)
+        _refuse_second_answer(session, busy)
         access = resolve(asked.user, session.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, old.parent_id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
-        question = Message(
-            id=uuid7(after=old.id),
-            session=session,
-            parent_id=old.parent_id,
-            role=Message.Role.USER,
-            content=message,
-        )
+        question = _question(session, after=old.id, parent=old.parent_id, message=message)
         _touch(session)
-        question.save(force_insert=True)
-        answer = _pending_answer(asked, question, session.provider, session.model)
+        answer = _pending_answer(asked, session, question)
         return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
     """Reopen a cut answer, which then grows from where it ended."""
     with transaction.atomic():
-        if replay := _admit(asked):
-            return replay
+        busy = _admit(asked)
+        if isinstance(busy, Replay):
+            return busy
         answer = _own_message(asked.user, message_id)
         start = Position(len(answer.reasoning), len(answer.content))
         session = answer.session
-        _refuse_second_answer(session)
+        _refuse_second_answer(session, busy)
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
             raise refusals.NotContinuable
@@ -202,36 +265,43 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         return _turn(session, answer, access, chosen_mode, history, reasoning=reasoning, content=content)
 
 
-def _admit(asked: Asked) -> Replay | None:
-    """Decide, with the user's row locked, whether this request may start an answer."""
-    users = get_user_model().objects.select_for_update(no_key=True)
-    users.values_list("pk").get(pk=asked.user.pk)
+def _admit(asked: Asked) -> Replay | set[UUID]:
+    """Decide, with the user's row locked, whether this request may start an answer.
+
+    Returns the user's sessions that are being answered: nobody begins another one until the lock is gone.
+    """
+    if not _LOCK_USER.rows(asked.user.pk):
+        raise NotAuthenticated  # deleted since the request was let in
     if asked.key:
-        known = IdempotencyKey.objects.filter(user=asked.user, key=asked.key).first()
+        known = _KNOWN_KEY.first(asked.user.pk, asked.key)
         if known is not None:
             if known.fingerprint != asked.fingerprint:
                 raise refusals.IdempotencyConflict
             return Replay(known.message_id, Position(known.start_reasoning, known.start_content))
     asked.limit()
-    running = Message.objects.running().filter(session__user=asked.user)
-    if running.count() >= settings.CHAT_MAX_RUNNING:
+    busy = _busy_sessions(asked.user)
+    if len(busy) >= settings.CHAT_MAX_RUNNING:
         leases.interrupt_abandoned()
-        if running.count() >= settings.CHAT_MAX_RUNNING:
+        busy = _busy_sessions(asked.user)
+        if len(busy) >= settings.CHAT_MAX_RUNNING:
             raise refusals.TooManyRunning
-    return None
+    return busy
 
 
-def _refuse_second_answer(session: ChatSession) -> None:
-    running = session.messages.running()
-    if running.exists():
+def _busy_sessions(user: Any) -> set[UUID]:
+    return {session_id for (session_id,) in _BUSY_SESSIONS.rows(user.pk)}
+
+
+def _refuse_second_answer(session: ChatSession, busy: set[UUID]) -> None:
+    if session.id in busy:
         leases.interrupt_abandoned()
-        if running.exists():
+        if session.messages.running().exists():
             raise refusals.AnswerInProgress
 
 
 def _claim(asked: Asked, message_id: UUID, start: Position = START) -> None:
     if asked.key:
-        IdempotencyKey.objects.create(
+        key = IdempotencyKey(
             user=asked.user,
             key=asked.key,
             fingerprint=asked.fingerprint,
@@ -239,22 +309,29 @@ def _claim(asked: Asked, message_id: UUID, start: Position = START) -> None:
             start_reasoning=start.reasoning,
             start_content=start.content,
         )
+        prepared.insert([key])
 
 
-def _pending_answer(asked: Asked, question: Message, provider: str, model: str) -> Message:
-    """Save the row that the answer will fill, before the provider is asked."""
+def _question(session: ChatSession, *, after: UUID | None, parent: UUID | None, message: str) -> Message:
+    return Message(
+        id=uuid7(after=after), session=session, parent_id=parent, role=Message.Role.USER, content=message
+    )
+
+
+def _pending_answer(asked: Asked, session: ChatSession, question: Message) -> Message:
+    """Save the row that the answer will fill, before the provider is asked; a new question with it."""
     leases.keep()
     answer = Message(
         id=uuid7(after=question.id),
-        session=question.session,
-        parent=question,
+        session=session,
+        parent_id=question.id,
         role=Message.Role.ASSISTANT,
         status=Status.STREAMING,
-        provider=provider,
-        model=model,
+        provider=session.provider,
+        model=session.model,
         worker_id=leases.worker_id,
     )
-    answer.save(force_insert=True)
+    prepared.insert([question, answer] if question._state.adding else [answer])
     _claim(asked, answer.id)
     return answer
 
@@ -288,28 +365,39 @@ def opening_of(answer: Message, session: ChatSession) -> Opening:
 
 def _history(session: ChatSession, *, limit: int, before: UUID | None = None) -> list[ChatMessage]:
     """Return the latest messages of the chosen branch, oldest first; failed and empty ones left out."""
-    messages = session.messages.chosen().exclude(content="")
-    messages = messages.exclude(status__in=[Status.FAILED, Status.STREAMING])
+    messages = session.messages.chosen().exclude(content="").exclude(status__in=NOT_SENT)
     if before is not None:
         messages = messages.filter(id__lt=before)
     newest_first = messages.order_by("-id").values_list("role", "content")[: max(limit, 0)]
     return [ChatMessage(role, content) for role, content in reversed(newest_first)]  # type: ignore[arg-type]
 
 
-def _touch(session: ChatSession, **changes: str) -> None:
-    """Move the session to the top of the list, with the provider and model that were last used."""
-    for name, value in changes.items():
-        setattr(session, name, value)
+def _end_of_branch(session: ChatSession, *, limit: int) -> tuple[UUID | None, list[ChatMessage]]:
+    """Return the last message's id and the history; nearly always in one statement."""
+    read = limit + 5  # room for some that are not sent
+    rows = _newest(read).rows(session.id)
+    sent = [
+        ChatMessage(role, content) for _, role, status, content in rows if content and status not in NOT_SENT
+    ]
+    if len(sent) < limit and len(rows) == read:
+        return rows[0][0], _history(session, limit=limit)
+    return (rows[0][0] if rows else None), sent[: max(limit, 0)][::-1]
+
+
+def _touch(session: ChatSession) -> None:
+    """Move the session to the top of the list, with whatever has been changed in it."""
     session.updated_at = timezone.now()
     if session._state.adding:
-        session.save(force_insert=True)
+        prepared.insert([session])
     else:
-        session.save(update_fields=["updated_at", *changes])
+        _TOUCH.run(
+            session.pk, session.title, session.provider, session.model, session.mode, session.updated_at
+        )
 
 
 def _own_session(user: Any, session_id: UUID) -> ChatSession:
     """Return a session of the user's, locked: whoever changes its messages locks it first."""
-    session = ChatSession.objects.for_user(user).select_for_update(no_key=True).filter(pk=session_id).first()
+    session = _OWN_SESSION.first(user.pk, session_id)
     if session is None:
         raise refusals.SessionNotFound
     return session
@@ -345,7 +433,7 @@ def _question_of(session: ChatSession, message_id: UUID | None) -> Message:
 
 def get_mode(mode_id: str, *, fallback: bool = False) -> Mode:
     """Return an enabled mode; with `fallback` the normal one in place of one that is gone."""
-    mode = Mode.objects.filter(pk=mode_id, enabled=True).first()
+    mode = _ENABLED_MODE.first(mode_id)
     if mode is None and (fallback or mode_id == NORMAL_MODE):
         # `normal` is always there, even where somebody deleted its row.
         mode = Mode.objects.filter(pk=NORMAL_MODE).first() or Mode(id=NORMAL_MODE, name=NORMAL_MODE)
@@ -454,21 +542,19 @@ def close_turn(end: Ended) -> bool:
     Only the process that runs an answer may end it. If another took it for
     abandoned meanwhile, the whole answer still replaces the cut one.
     """
-    ChatSession.objects.filter(pk=end.session_id).update(updated_at=timezone.now())
-    updated = Message.objects.filter(
-        pk=end.message_id,
-        worker_id=leases.worker_id,
-        status__in=[Status.STREAMING, Status.INTERRUPTED, end.outcome.status],
-    ).update(
-        status=end.outcome.status,
-        content=end.content,
-        reasoning=end.reasoning,
-        finish_reason=end.outcome.finish_reason,
-        error_code=end.outcome.error_code,
-        retry_after=end.outcome.retry_after,
-        usage=end.usage,
-        response_time=end.response_time,
-        first_token_time=end.first_token_time,
+    _MOVE_UP.run(end.session_id, timezone.now())
+    updated = _END.run(
+        end.message_id,
+        leases.worker_id,
+        end.outcome.status,
+        end.content,
+        end.reasoning,
+        end.outcome.finish_reason,
+        end.outcome.error_code,
+        end.outcome.retry_after,
+        end.usage,
+        end.response_time,
+        end.first_token_time,
     )
     return bool(updated) or Message.objects.filter(pk=end.message_id).exists()
 

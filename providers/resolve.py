@@ -8,10 +8,15 @@ from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
 from chatproject.errors import ApiError
+from chatproject.prepared import Select
 from providers import crypto
 from providers.addresses import origin
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
+
+_OWN_OR_SHARED = Select(
+    lambda user, provider: ProviderConfig.objects.own_or_shared(user).filter(provider=provider)
+)
 
 
 class ProviderUnknown(ApiError):
@@ -39,8 +44,7 @@ def resolve(user: Any, provider_id: str) -> ProviderAccess:
     spec = spec_of(provider_id)
     if spec.protocol == "demo":
         return ProviderAccess(spec=spec, base_url="", api_key="", default_model=spec.default_model)
-    rows = ProviderConfig.objects.own_or_shared(user.pk).filter(provider=provider_id)
-    return access(choose(spec, rows))
+    return access(choose(spec, _OWN_OR_SHARED.objects(user.pk, provider_id)))
 
 
 def spec_of(provider_id: str) -> ProviderSpec:

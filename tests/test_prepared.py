@@ -1,0 +1,100 @@
+"""Queries that are compiled once: they must say what the ORM's own would say, each time anew."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection
+
+from accounts.models import User
+from chat.models import ChatSession, IdempotencyKey, Message, Worker
+from chatproject import prepared
+from chatproject.prepared import Select, Update
+
+pytestmark = pytest.mark.django_db
+
+
+def session_of(user: User, title: str) -> ChatSession:
+    return ChatSession.objects.create(user=user, title=title, provider="demo", model="demo")
+
+
+def test_each_run_takes_its_own_values(django_user_model):
+    by_title = Select(lambda user, title: ChatSession.objects.filter(user_id=user, title=title))
+    alice, bob = (django_user_model.objects.create(username=name) for name in ("alice", "bob"))
+    hers, his = session_of(alice, "100 % 中文 '); --"), session_of(bob, "b")
+    assert by_title.objects(alice.pk, "100 % 中文 '); --") == [hers]
+    assert by_title.objects(bob.pk, "b") == [his]
+    assert by_title.first(bob.pk, "100 % 中文 '); --") is None
+
+
+def test_what_is_read_equals_what_the_orm_reads(django_user_model):
+    session = session_of(django_user_model.objects.create(username="alice"), "a")
+    Message.objects.create(session=session, role="assistant", usage={"inputTokens": 3}, content="\u4e2d\U0001f642")
+    read = Select(lambda session: Message.objects.filter(session_id=session)).first(session.pk)
+    expected = Message.objects.get()
+    assert {field.attname: getattr(read, field.attname) for field in Message._meta.concrete_fields} == {
+        field.attname: getattr(expected, field.attname) for field in Message._meta.concrete_fields
+    }
+    assert (read._state.adding, read._state.db) == (False, "default")
+
+
+def test_a_prepared_query_is_not_built_again(django_user_model, django_assert_num_queries):
+    built = []
+
+    def build(user):
+        built.append(user)
+        return User.objects.filter(pk=user).values_list("username")
+
+    query = Select(build)
+    users = [django_user_model.objects.create(username=name) for name in ("alice", "bob")]
+    with django_assert_num_queries(2):
+        assert [query.rows(user.pk) for user in users] == [[("alice",)], [("bob",)]]
+    assert len(built) == 1
+
+
+def test_an_update_changes_what_it_names_and_counts_it(django_user_model):
+    session = session_of(django_user_model.objects.create(username="alice"), "a")
+    answer = Message.objects.create(session=session, role="assistant", status="streaming")
+    change = Update(
+        lambda message, status, usage: (
+            Message.objects.filter(pk=message, status__in=["streaming", status]),
+            {"status": status, "usage": usage},
+        )
+    )
+    assert change.run(answer.pk, "complete", {"outputTokens": 2}) == 1
+    assert change.run(answer.pk, "complete", None) == 1
+    assert change.run(answer.pk, "failed", {}) == 0
+    answer.refresh_from_db()
+    assert (answer.status, answer.usage) == ("complete", None)
+    assert Message.objects.filter(usage__isnull=True).count() == 1
+
+
+def test_rows_are_inserted_at_once(django_user_model, django_assert_num_queries):
+    user = django_user_model.objects.create(username="alice")
+    session = ChatSession(user=user, title="t", provider="demo", model="demo")
+    prepared.insert([session])
+    first = Message(session=session, role="user", content="问")
+    second = Message(session=session, role="assistant", parent_id=first.id, usage={"a": [1]})
+    with django_assert_num_queries(1):
+        prepared.insert([first, second])
+    assert list(Message.objects.order_by("role").values_list("id", "content", "usage")) == [
+        (second.id, "", {"a": [1]}),
+        (first.id, "问", None),
+    ]
+    assert not second._state.adding
+
+
+def test_the_database_counts_the_keys_of_those_that_have_none(django_user_model):
+    user = django_user_model.objects.create(username="alice")
+    keys = [IdempotencyKey(user=user, key=key, fingerprint="f", message_id=uuid.uuid4()) for key in "ab"]
+    prepared.insert(keys)
+    ids = IdempotencyKey.objects.order_by("key").values_list("id", flat=True)
+    assert len(set(ids)) == 2 and None not in ids
+
+
+def test_moments_keep_their_zone():
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    prepared.insert([Worker(pk=uuid.uuid4(), heartbeat_at=moment)])
+    at = Select(lambda moment: Worker.objects.filter(heartbeat_at=moment).values_list("heartbeat_at"))
+    assert at.rows(moment) == [(moment,)]
+    assert connection.vendor in at._finished
