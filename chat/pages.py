@@ -1,7 +1,7 @@
-"""The page: conversations to read, a composer to write with, and the settings.
+"""The page: conversations to read, and a composer to write with.
 
-Ordinary synchronous views that render templates: everything can be read, and
-the settings changed, without scripts. What streams goes through the API.
+Ordinary synchronous views that render templates: everything can be read without
+scripts. What streams goes through the API.
 """
 
 import functools
@@ -11,27 +11,20 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import messages as notices
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from rest_framework.exceptions import ValidationError as ApiValidationError
+from django.views.decorators.http import require_GET
 
-from chat import page_texts, services, shown
+from chat import first_steps, page_texts, services, shown
 from chat.models import ChatSession, Mode
 from chat.serializers import ModeSerializer
-from chatproject.errors import flatten
 from providers.models import ProviderConfig
-from providers.registry import PROVIDERS, ProviderSpec
-from providers.resolve import Choice, base_url_of, choose
-from providers.serializers import ConfigSerializer, by_wire_name
-from providers.services import save_config
+from providers.registry import PROVIDERS
+from providers.resolve import Choice, choose
 
 SIDEBAR_SESSIONS = 50
 HISTORY_SESSIONS = 50
@@ -69,6 +62,8 @@ def new_chat(request: HttpRequest) -> HttpResponse:
     """Show an empty conversation; it is stored with its first message."""
     last = ChatSession.objects.for_user(request.user).only("provider", "model", "mode").first()
     context = _chat_context(request, chosen=last, following=None)
+    if context["only_demo"]:
+        context["offered"] = first_steps.offered()
     return render(request, "chat/new.html", context)
 
 
@@ -123,7 +118,7 @@ def history(request: HttpRequest) -> HttpResponse:
     if query:
         sessions = sessions.matching(query)
     found, after = shown.page_of_sessions(sessions, request.GET.get("after", ""), HISTORY_SESSIONS)
-    context = _frame(request)
+    context = frame(request)
     return render(
         request,
         "chat/history.html",
@@ -145,7 +140,7 @@ def _uuid(text: str | None) -> UUID | None:
         return None
 
 
-def _frame(request: HttpRequest, following: ChatSession | None = None) -> dict[str, Any]:
+def frame(request: HttpRequest, following: ChatSession | None = None) -> dict[str, Any]:
     """Return what every page has around it: the list of conversations."""
     sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=False))
     found, after = shown.page_of_sessions(sessions, "", SIDEBAR_SESSIONS)
@@ -170,8 +165,8 @@ def _frame(request: HttpRequest, following: ChatSession | None = None) -> dict[s
 def _chat_context(
     request: HttpRequest, *, chosen: ChatSession | None, following: ChatSession | None
 ) -> dict[str, Any]:
-    context = _frame(request, following)
-    choices = [choice for choice in _choices(request.user) if choice.configured]
+    context = frame(request, following)
+    choices = [choice for choice in choices_of(request.user) if choice.configured]
     provider, model = _selection(choices, chosen)
     modes = list(Mode.objects.filter(enabled=True))
     if not any(mode.id == services.NORMAL_MODE for mode in modes):
@@ -208,110 +203,8 @@ def _selection(choices: list[Choice], chosen: ChatSession | None) -> tuple[str, 
     return (first.spec.id, first.default_model) if first else ("", "")
 
 
-def _choices(user: Any) -> list[Choice]:
+def choices_of(user: Any) -> list[Choice]:
     rows: dict[str, list[ProviderConfig]] = {}
     for row in ProviderConfig.objects.own_or_shared(user.pk):
         rows.setdefault(row.provider, []).append(row)
     return [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]
-
-
-# --- settings ------------------------------------------------------------------------------------------
-
-
-@require_GET
-@page
-def settings_page(request: HttpRequest) -> HttpResponse:
-    own = {row.provider: row for row in ProviderConfig.objects.filter(user_id=_user_id(request))}
-    choices = sorted(_choices(request.user), key=lambda choice: not choice.configured)
-    providers = [(choice, own.get(choice.spec.id)) for choice in choices]
-    context = {"providers": providers, "languages": settings.LANGUAGES}
-    return render(request, "chat/settings.html", _frame(request) | context)
-
-
-@require_POST
-@page
-def language(request: HttpRequest) -> HttpResponse:
-    chosen = request.POST.get("language", "")
-    if chosen and chosen not in dict(settings.LANGUAGES):
-        raise Http404
-    user: Any = request.user
-    user.language = chosen
-    user.save(update_fields=["language"])
-    return HttpResponseRedirect(reverse("settings"))
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@page
-def provider_settings(request: HttpRequest, provider: str) -> HttpResponse:
-    """Show and store the person's own settings of one provider; a stored key is never shown."""
-    spec = _configurable(provider)
-    row = ProviderConfig.objects.filter(user_id=_user_id(request), provider=spec.id).first()
-    given: dict[str, Any] = {
-        "baseUrl": row.base_url if row else "",
-        "defaultModel": row.default_model if row else "",
-        "enabled": row.enabled if row else True,
-    }
-    errors: dict[str, list[str]] = {}
-    if request.method == "POST":
-        given = _given(request)
-        errors = _save(request.user, spec, given)
-        if not errors:
-            notices.success(request, _("The settings of %(provider)s are saved.") % {"provider": spec.name})
-            return HttpResponseRedirect(reverse("provider-settings", args=[spec.id]))
-    context = _frame(request) | {
-        "spec": spec,
-        "row": row,
-        "given": given,
-        "errors": errors,
-        "stored_address": base_url_of(spec, row),
-    }
-    return render(request, "chat/provider.html", context, status=400 if errors else 200)
-
-
-def _given(request: HttpRequest) -> dict[str, Any]:
-    """Return the form as the API would be given it. An empty key means: leave the one that is stored."""
-    given: dict[str, Any] = {
-        "baseUrl": request.POST.get("baseUrl", ""),
-        "defaultModel": request.POST.get("defaultModel", ""),
-        "enabled": "enabled" in request.POST,
-    }
-    if request.POST.get("removeKey"):
-        given["apiKey"] = ""
-    elif key := request.POST.get("apiKey", ""):
-        given["apiKey"] = key
-    return given
-
-
-def _save(user: Any, spec: ProviderSpec, given: dict[str, Any]) -> dict[str, list[str]]:
-    """Store what was given, by the rules of the API; return the errors by field."""
-    serializer = ConfigSerializer(data=given)
-    if not serializer.is_valid():
-        return flatten(serializer.errors)
-    try:
-        save_config(user=user, spec=spec, changes=serializer.changes())
-    except ValidationError as exc:
-        refused: ApiValidationError = by_wire_name(exc)
-        return flatten(refused.detail)
-    return {}
-
-
-@require_POST
-@page
-def delete_provider(request: HttpRequest, provider: str) -> HttpResponse:
-    spec = _configurable(provider)
-    ProviderConfig.objects.filter(user_id=_user_id(request), provider=spec.id).delete()
-    notices.success(
-        request, _("Your settings of %(provider)s are deleted, the key with them.") % {"provider": spec.name}
-    )
-    return HttpResponseRedirect(reverse("settings"))
-
-
-def _user_id(request: HttpRequest) -> int:
-    return int(request.user.pk or 0)
-
-
-def _configurable(provider: str) -> ProviderSpec:
-    spec = PROVIDERS.get(provider)
-    if spec is None or spec.protocol == "demo":
-        raise Http404
-    return spec

@@ -32,6 +32,8 @@ class ProviderSpec:
     requires_key: bool = True
     # A few to begin with; the full list comes from the provider.
     models: tuple[str, ...] = ()
+    # Where its customers make their keys.
+    key_page: str = ""
     # What it does differently from its protocol, by the names in the adapter's module.
     quirks: frozenset[str] = frozenset()
 
@@ -52,6 +54,7 @@ _SPECS = (
         name="OpenAI",
         protocol="openai",
         base_url="https://api.openai.com/v1",
+        key_page="https://platform.openai.com/api-keys",
         default_model="gpt-5-mini",
         models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
         quirks=frozenset({openai.MAX_COMPLETION_TOKENS, openai.FIXED_TEMPERATURE, openai.SEVERAL_KINDS}),
@@ -61,6 +64,7 @@ _SPECS = (
         name="OpenAI (responses)",
         protocol="responses",
         base_url="https://api.openai.com/v1",
+        key_page="https://platform.openai.com/api-keys",
         default_model="gpt-5-mini",
         models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
         quirks=frozenset({openai.FIXED_TEMPERATURE, openai.SEVERAL_KINDS}),
@@ -70,6 +74,7 @@ _SPECS = (
         name="Anthropic",
         protocol="anthropic",
         base_url="https://api.anthropic.com",
+        key_page="https://console.anthropic.com/settings/keys",
         default_model="claude-sonnet-4-5",
         models=("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"),
     ),
@@ -78,6 +83,7 @@ _SPECS = (
         name="Google Gemini",
         protocol="gemini",
         base_url="https://generativelanguage.googleapis.com/v1beta",
+        key_page="https://aistudio.google.com/apikey",
         default_model="gemini-2.5-flash",
         models=("gemini-2.5-flash", "gemini-2.5-pro"),
     ),
@@ -86,6 +92,7 @@ _SPECS = (
         name="DeepSeek",
         protocol="openai",
         base_url="https://api.deepseek.com",
+        key_page="https://platform.deepseek.com/api_keys",
         default_model="deepseek-v4-flash",
         models=("deepseek-v4-flash", "deepseek-v4-pro"),
     ),
@@ -94,6 +101,7 @@ _SPECS = (
         name="Qwen (DashScope)",
         protocol="openai",
         base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
+        key_page="https://bailian.console.aliyun.com/?tab=model#/api-key",
         default_model="qwen-plus",
         models=("qwen-plus", "qwen-max", "qwen-flash"),
     ),
@@ -102,6 +110,7 @@ _SPECS = (
         name="Zhipu GLM",
         protocol="openai",
         base_url="https://open.bigmodel.cn/api/paas/v4",
+        key_page="https://open.bigmodel.cn/usercenter/apikeys",
         default_model="glm-4.6",
         models=("glm-4.6", "glm-4.5", "glm-4.5-air"),
     ),
@@ -110,6 +119,7 @@ _SPECS = (
         name="Moonshot Kimi",
         protocol="openai",
         base_url="https://api.moonshot.cn/v1",
+        key_page="https://platform.moonshot.cn/console/api-keys",
         default_model="kimi-latest",
         models=("kimi-latest", "kimi-k2-0905-preview"),
     ),
@@ -118,6 +128,7 @@ _SPECS = (
         name="Mistral",
         protocol="openai",
         base_url="https://api.mistral.ai/v1",
+        key_page="https://console.mistral.ai/api-keys",
         default_model="mistral-large-latest",
         models=("mistral-large-latest", "mistral-small-latest", "magistral-medium-latest"),
         quirks=frozenset({openai.NO_STREAM_OPTIONS}),
@@ -127,6 +138,7 @@ _SPECS = (
         name="Groq",
         protocol="openai",
         base_url="https://api.groq.com/openai/v1",
+        key_page="https://console.groq.com/keys",
         default_model="openai/gpt-oss-120b",
         models=("openai/gpt-oss-120b", "openai/gpt-oss-20b", "llama-3.3-70b-versatile"),
         quirks=frozenset({openai.SEVERAL_KINDS}),
@@ -136,6 +148,7 @@ _SPECS = (
         name="xAI",
         protocol="openai",
         base_url="https://api.x.ai/v1",
+        key_page="https://console.x.ai",
         default_model="grok-4-1-fast-non-reasoning",
         models=("grok-4", "grok-4-1-fast-reasoning", "grok-4-1-fast-non-reasoning"),
         quirks=frozenset({openai.SEVERAL_KINDS}),
@@ -145,6 +158,7 @@ _SPECS = (
         name="OpenRouter",
         protocol="openai",
         base_url="https://openrouter.ai/api/v1",
+        key_page="https://openrouter.ai/settings/keys",
         default_model="openrouter/auto",
         models=("openrouter/auto", "deepseek/deepseek-v4-flash", "openai/gpt-oss-120b"),
     ),
@@ -152,6 +166,7 @@ _SPECS = (
         id="azure",
         name="Azure OpenAI",
         protocol="azure",
+        key_page="https://portal.azure.com",
         quirks=frozenset({openai.MAX_COMPLETION_TOKENS, openai.FIXED_TEMPERATURE}),
     ),
     ProviderSpec(

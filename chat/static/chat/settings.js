@@ -1,19 +1,45 @@
-// The provider's settings: try them before they are saved.
+// The settings, quicker: the theme at once, a test before anything is saved, models from the provider's list.
 
 import { json } from "./api.js";
-import { one } from "./dom.js";
+import { all, make, one } from "./dom.js";
 import { text } from "./texts.js";
 
-const form = one("#provider-form");
-const result = one("#test-result");
+const SHOWN = 100;
 
-one("#test").addEventListener("click", async (event) => {
+const themes = one("#theme-form");
+const form = one("#provider-form");
+if (themes) themes.addEventListener("change", changeTheme);
+if (form) {
+  one("#test").addEventListener("click", test);
+  modelList();
+}
+
+async function changeTheme() {
+  const chosen = themes.elements.theme.value;
+  const root = document.documentElement;
+  if (chosen) root.dataset.theme = chosen;
+  else delete root.dataset.theme;
+  one("meta[name=color-scheme]").content = chosen || "light dark";
+  for (const meta of all("meta[name=theme-color]")) {
+    const { for: theme } = meta.dataset;
+    meta.media = chosen ? (theme === chosen ? "all" : "not all") : `(prefers-color-scheme: ${theme})`;
+  }
+  const complaint = one("#theme-errors");
+  complaint.textContent = "";
+  // Back at the settings it would lead, which nobody needs to load.
+  const sent = fetch(themes.action, { method: "POST", body: new FormData(themes), redirect: "manual" });
+  const kept = await sent.then((answer) => answer.type === "opaqueredirect").catch(() => false);
+  if (!kept) complaint.textContent = text("unexpected");
+}
+
+async function test(event) {
+  event.preventDefault();
   const button = event.currentTarget;
-  button.disabled = true;
-  tell(text("testing"), "");
   const body = {};
   if (form.elements.apiKey.value) body.apiKey = form.elements.apiKey.value;
   if (form.elements.baseUrl.value || form.dataset.address) body.baseUrl = form.elements.baseUrl.value;
+  button.disabled = true;
+  tell(text("testing"), "");
   try {
     const { latencyMs } = await json("POST", `/api/providers/${form.dataset.provider}/test`, { body });
     tell(text("works", { milliseconds: latencyMs }), "good");
@@ -22,9 +48,70 @@ one("#test").addEventListener("click", async (event) => {
   } finally {
     button.disabled = false;
   }
-});
+}
 
 function tell(words, kind) {
+  const result = one("#test-result");
   result.textContent = words;
   result.className = `test-result ${kind}`;
+}
+
+/** Let the default model be chosen from what the provider lists, or from what is known of it. */
+function modelList() {
+  const field = form.elements.defaultModel;
+  const rows = one("#known-list");
+  const help = one("#defaultModel-help");
+  const usual = help.textContent;
+  let models = all("#known-models option").map((option) => option.value);
+  let asked = !("listsModels" in form.dataset);
+  field.removeAttribute("list");
+
+  const show = (typed) => {
+    const words = typed ? field.value.trim().toLowerCase().split(/\s+/) : [];
+    const fitting = models.filter((model) => words.every((word) => model.toLowerCase().includes(word)));
+    const items = fitting.slice(0, SHOWN).map((model) => {
+      const button = make("button", { type: "button" }, model);
+      button.setAttribute("aria-pressed", String(model === field.value.trim()));
+      return make("li", {}, button);
+    });
+    rows.replaceChildren(...items);
+    rows.hidden = !items.length;
+    if (models.length && !fitting.length) help.textContent = text("noModels");
+    else if (help.textContent === text("noModels")) help.textContent = usual;
+  };
+  const hide = () => (rows.hidden = true);
+
+  field.addEventListener("focus", async () => {
+    show(false);
+    if (asked) return;
+    asked = true;
+    try {
+      const listed = await json("GET", `/api/providers/${form.dataset.provider}/models`);
+      models = listed.models.map((model) => model.id);
+      if (one("#model-field").contains(document.activeElement)) show(false);
+    } catch (failure) {
+      help.textContent = text("modelsUnread", { error: failure.message });
+    }
+  });
+  field.addEventListener("input", () => show(true));
+  rows.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    field.value = button.textContent;
+    field.focus();
+    hide();
+  });
+  one("#model-field").addEventListener("keydown", (event) => {
+    if (event.isComposing || rows.hidden) return;
+    const buttons = all("button", rows);
+    const place = buttons.indexOf(event.target);
+    const next = event.key === "ArrowDown" ? buttons[place + 1] : event.key === "ArrowUp" ? (buttons[place - 1] ?? field) : null;
+    if (event.key === "Escape") hide();
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+  one("#model-field").addEventListener("focusout", (event) => {
+    if (!one("#model-field").contains(event.relatedTarget)) hide();
+  });
 }
