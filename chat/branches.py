@@ -21,13 +21,13 @@ def choose_path_to(session_id: UUID, message_id: UUID | None) -> None:
 def choose_branch_of(session_id: UUID, message_id: UUID | None) -> None:
     """Choose the branch that holds this message, down to its newest end."""
     tree = _tree(session_id)
-    children: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
-    for child, parent in tree.items():
-        children[parent].append(child)
-    leaf = message_id
-    while children[leaf]:
-        leaf = max(children[leaf])
-    _choose(session_id, _path(tree, leaf))
+    _choose(session_id, _path(tree, _newest_end(tree, message_id)))
+
+
+def branch_of(session_id: UUID, message_id: UUID) -> list[UUID]:
+    """Return the messages of the branch that holds this one, down to its newest end, in order."""
+    tree = _tree(session_id)
+    return sorted(_path(tree, _newest_end(tree, message_id)))
 
 
 def below(session_id: UUID, message_id: UUID) -> list[UUID]:
@@ -42,6 +42,16 @@ def below(session_id: UUID, message_id: UUID) -> list[UUID]:
 
 def _tree(session_id: UUID) -> dict[UUID, UUID | None]:
     return dict(Message.objects.filter(session_id=session_id).values_list("id", "parent_id"))
+
+
+def _newest_end(tree: dict[UUID, UUID | None], message_id: UUID | None) -> UUID | None:
+    children: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
+    for child, parent in tree.items():
+        children[parent].append(child)
+    leaf = message_id
+    while children[leaf]:
+        leaf = max(children[leaf])
+    return leaf
 
 
 def _path(tree: dict[UUID, UUID | None], leaf: UUID | None) -> set[UUID]:

@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 def texts() -> dict[str, str]:
     return {
         "untitled": _("New chat"),
-        "today": _("Today"),
         "waiting": _("Waiting for the first word… {seconds} s"),
         "waitingLong": _(
             "Still nothing after {seconds} s. Some models take their time; "
@@ -35,11 +34,19 @@ def texts() -> dict[str, str]:
         "tryAgainIn": _("Try again in {seconds} s"),
         "reload": _("Reload the page"),
         "gone": _("This conversation is no longer there."),
+        "signedOut": _("You are signed out. What you wrote is kept here until you are back."),
         "unexpected": _("Something went wrong. Try again."),
         "noModels": _("No model fits. What you typed is used as it is."),
         "modelsUnread": _("The provider's list of models could not be read: {error}"),
         "modelMissing": _("Choose a model first."),
         "testing": _("Asking the provider…"),
         "works": _("It works: the provider answered in {milliseconds} ms."),
+        "moreModels": _("And {count} more: type to find one."),
+        "title": _("Title"),
         "renamed": _("The conversation is renamed."),
+        "conversationDeleted": _("“{title}” is deleted."),
+        "conversationArchived": _("The conversation is archived."),
+        "conversationBack": _("The conversation is back in the list."),
+        "messageDeleted": _("The message is deleted."),
+        "messagesDeleted": _("The message is deleted, with what followed it."),
     }

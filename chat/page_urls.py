@@ -6,6 +6,7 @@ urlpatterns = [
     path("", pages.new_chat, name="new-chat"),
     path("c/<uuid:session_id>", pages.conversation, name="conversation"),
     path("c/<uuid:session_id>/messages/<uuid:message_id>", pages.one_message, name="message"),
+    path("list", pages.session_list, name="session-list"),
     path("history", pages.history, name="history"),
     path("settings", settings_pages.settings_page, name="settings"),
     path("settings/language", settings_pages.language, name="settings-language"),

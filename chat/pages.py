@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from chat import first_steps, page_texts, services, shown
+from chat import finding, first_steps, page_texts, services, shown, windows
 from chat.models import ChatSession, Mode
 from chat.serializers import ModeSerializer
 from providers.models import ProviderConfig
@@ -28,7 +28,8 @@ from providers.resolve import Choice, choose
 
 SIDEBAR_SESSIONS = 50
 HISTORY_SESSIONS = 50
-PAGE_MESSAGES = 100
+SIDEBAR_FOUND = 20
+MOST_SOUGHT = 200
 
 View = Callable[..., HttpResponse]
 
@@ -70,16 +71,12 @@ def new_chat(request: HttpRequest) -> HttpResponse:
 @require_GET
 @page
 def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """Show the newest messages of a conversation's chosen branch, or those before a message."""
+    """Show the newest messages of a conversation's chosen branch, or others: see `chat.windows`."""
     session = _own_session(request, session_id)
-    rows = session.messages.chosen()
-    before = _uuid(request.GET.get("before"))
-    if before is not None:
-        rows = rows.filter(id__lt=before)
-    newest = list(rows.order_by("-id")[: PAGE_MESSAGES + 1])
-    earlier = len(newest) > PAGE_MESSAGES
-    messages = newest[PAGE_MESSAGES - 1 :: -1] if earlier else newest[::-1]
-    for message in messages:
+    names = ("before", "after", "at", "of")
+    wanted = windows.Wanted(**{name: _uuid(request.GET.get(name)) for name in names})
+    window = windows.window(session, wanted)
+    for message in window.messages:
         message.session = session
     context = _chat_context(request, chosen=session, following=session)
     return render(
@@ -88,9 +85,12 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
         context
         | {
             "session": session,
-            "shown_messages": shown.show_all(messages, at_end=before is None),
-            "earlier": messages[0].id if earlier else None,
-            "in_the_past": before is not None,
+            "shown_messages": shown.show_all(window.messages, at_end=not window.later),
+            "earlier": window.messages[0].id if window.earlier and window.messages else None,
+            "later": window.messages[-1].id if window.later and window.messages else None,
+            "other_branch": window.other_branch,
+            "in_the_past": window.later,
+            "sought": request.GET.get("q", "")[:MOST_SOUGHT] if wanted.at else "",
         },
     )
 
@@ -112,18 +112,44 @@ def one_message(request: HttpRequest, session_id: UUID, message_id: UUID) -> Htt
 @page
 def history(request: HttpRequest) -> HttpResponse:
     """List all conversations, or find some: by day, newest first, a page at a time."""
-    query = request.GET.get("q", "").replace("\0", "").strip()[:200]
+    query = _sought(request)
     archived = request.GET.get("archived") == "1"
     sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=archived))
     if query:
         sessions = sessions.matching(query)
     found, after = shown.page_of_sessions(sessions, request.GET.get("after", ""), HISTORY_SESSIONS)
-    context = frame(request)
-    return render(
-        request,
-        "chat/history.html",
-        context | {"query": query, "archived": archived, "days": shown.by_day(found), "after": after},
-    )
+    context = frame(request) | {
+        "query": query,
+        "archived": archived,
+        "days": [] if query else shown.by_day(found),
+        "found": finding.found_in(found, query) if query else [],
+        "after": after,
+    }
+    return render(request, "chat/history.html", context)
+
+
+@require_GET
+@page
+def session_list(request: HttpRequest) -> HttpResponse:
+    """Give the list at the side as it stands now, a later part of it, or what a search found."""
+    sessions = ChatSession.objects.for_user(request.user)
+    if query := _sought(request):
+        # What is found may be archived: whoever looks for something wants it, wherever it lies.
+        rows = shown.with_answering(sessions.matching(query))
+        found, _after = shown.page_of_sessions(rows, "", SIDEBAR_FOUND)
+        context: dict[str, Any] = {"query": query, "found": finding.found_in(found, query)}
+        return render(request, "chat/session_found.html", context)
+    context = {"sidebar": _sidebar(request, request.GET.get("after", ""))}
+    return render(request, "chat/session_list.html", context)
+
+
+def _sought(request: HttpRequest) -> str:
+    return request.GET.get("q", "").replace("\0", "").strip()[:MOST_SOUGHT]
+
+
+def _sidebar(request: HttpRequest, after: str = "") -> shown.SessionList:
+    sessions = ChatSession.objects.for_user(request.user).filter(archived=False)
+    return shown.session_list(sessions, after, SIDEBAR_SESSIONS)
 
 
 def _own_session(request: HttpRequest, session_id: UUID) -> ChatSession:
@@ -142,18 +168,17 @@ def _uuid(text: str | None) -> UUID | None:
 
 def frame(request: HttpRequest, following: ChatSession | None = None) -> dict[str, Any]:
     """Return what every page has around it: the list of conversations."""
-    sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=False))
-    found, after = shown.page_of_sessions(sessions, "", SIDEBAR_SESSIONS)
     return {
-        "sidebar_days": shown.by_day(found),
-        "sidebar_more": after is not None,
+        "sidebar": _sidebar(request),
         "current_session": following,
         "page_data": {
             "texts": page_texts.texts(),
             "sessionId": str(following.id) if following else None,
+            "userId": request.user.pk,
             "urls": {
                 "newChat": reverse("new-chat"),
                 "conversation": "/c/",
+                "list": reverse("session-list"),
                 "login": reverse("login"),
                 "settings": reverse("settings"),
                 "provider": "/settings/providers/",
@@ -190,6 +215,7 @@ def _chat_context(
         "only_demo": all(choice.spec.protocol == "demo" for choice in choices),
         "max_chars": settings.CHAT_MAX_MESSAGE_CHARS,
         "blank_answer": shown.blank_answer(),
+        "blank_question": shown.blank_question(),
     }
 
 

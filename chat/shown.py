@@ -133,6 +133,11 @@ def _siblings(message: Message, ids: list[UUID]) -> Siblings | None:
     )
 
 
+def blank_question() -> ShownMessage:
+    """Return an empty message of the person's own: the page's script fills copies of it."""
+    return _show(Message(role=Message.Role.USER), None, None, at_end=False)
+
+
 def blank_answer() -> ShownMessage:
     """Return an answer of which nothing has arrived: the page's script fills copies of it."""
     message = Message(role=Message.Role.ASSISTANT, status=Message.Status.STREAMING)
@@ -145,10 +150,33 @@ def blank_answer() -> ShownMessage:
 Sessions = TypeVar("Sessions", bound=QuerySet[ChatSession])
 
 
+# Whoever pins more finds the others in the history.
+MOST_PINNED = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     name: str
     sessions: list[ChatSession]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionList:
+    """A part of the list at the side: what is pinned comes first, then everything else by day."""
+
+    days: list[Day]
+    after: str | None
+
+
+def session_list(sessions: Sessions, after: str, count: int) -> SessionList:
+    sessions = with_answering(sessions)
+    found, next_after = page_of_sessions(sessions.filter(pinned=False), after, count)
+    days = by_day(found)
+    if not after:
+        pinned = list(sessions.filter(pinned=True).order_by("-updated_at", "-id")[:MOST_PINNED])
+        if pinned:
+            days.insert(0, Day(_("Pinned"), pinned))
+    return SessionList(days, next_after)
 
 
 def with_answering(sessions: Sessions) -> Sessions:

@@ -17,7 +17,7 @@ function csrfToken() {
 }
 
 /** Send a request and return its response; raises `Failure` for whatever is not a success. */
-export async function request(method, path, { body, headers = {}, signal } = {}) {
+export async function request(method, path, { body, headers = {}, signal, keepalive = false } = {}) {
   const head = { Accept: "application/json", "Accept-Language": document.documentElement.lang, ...headers };
   if (method !== "GET") head["X-CSRFToken"] = csrfToken();
   if (body !== undefined) head["Content-Type"] = "application/json";
@@ -27,6 +27,7 @@ export async function request(method, path, { body, headers = {}, signal } = {})
       method,
       headers: head,
       signal,
+      keepalive,
       body: body === undefined ? undefined : JSON.stringify(body),
       credentials: "same-origin",
       redirect: "error",

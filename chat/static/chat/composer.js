@@ -1,44 +1,58 @@
 // Where a message is written: text, provider and model, mode, and one button that sends or stops.
 
-import { json } from "./api.js";
-import { make, one } from "./dom.js";
-import { data, text } from "./texts.js";
+import { one } from "./dom.js";
+import { draftOf, keepDraft } from "./drafts.js";
+import { ModelPicker } from "./models.js";
+import { text } from "./texts.js";
+
+/** Tell whether Enter belongs to an input method, which chooses a word with it; Safari says so by key code. */
+export const composing = (event) => event.isComposing || event.keyCode === 229;
 
 export class Composer extends EventTarget {
-  constructor(form) {
+  /** `sessionId` says whose draft this is; nobody's yet in a new conversation. */
+  constructor(form, sessionId) {
     super();
     this.form = form;
+    this.sessionId = sessionId;
     this.message = one("#message", form);
-    this.provider = one("#provider", form);
-    this.model = one("#model", form);
     this.mode = one("#mode", form);
     this.button = one("#send", form);
     this.picker = one("#model-picker", form);
-    this.lists = new Map();
+    this.models = new ModelPicker(one(".panel", this.picker));
     this.answering = false;
     this.#listen();
     this.#show();
+    // The browser may have put back what stood here before a reload; our own draft is never older.
+    this.message.value = draftOf(sessionId) || this.message.value;
     this.#grow();
     this.#enable();
   }
 
   get values() {
-    const [provider, model, mode] = [this.provider.value, this.model.value.trim(), this.mode.value];
-    return { message: this.message.value, provider, model, mode };
+    return { message: this.message.value, ...this.models.chosen, mode: this.mode.value };
+  }
+
+  /** Choose what another part of the page has chosen. */
+  choose(chosen) {
+    this.models.chosen = chosen;
   }
 
   clear() {
-    this.message.value = "";
-    this.#grow();
-    this.#enable();
+    this.#write("");
   }
 
   /** Put back what could not be sent, unless something else has been written meanwhile. */
   restore(message) {
-    if (!this.message.value) this.message.value = message;
-    this.#grow();
-    this.#enable();
+    if (!this.message.value.trim()) this.#write(message);
     this.message.focus();
+  }
+
+  /** From now on this is another conversation's composer. */
+  moveTo(sessionId) {
+    if (this.sessionId === sessionId) return;
+    keepDraft(this.sessionId, "");
+    this.sessionId = sessionId;
+    keepDraft(sessionId, this.message.value);
   }
 
   set running(answering) {
@@ -57,35 +71,26 @@ export class Composer extends EventTarget {
       else this.#send();
     });
     this.message.addEventListener("keydown", (event) => {
-      // While an input method composes, Enter chooses a word; Safari reports that as key code 229.
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      if (event.key !== "Enter" || event.shiftKey || composing(event)) return;
       if (matchMedia("(pointer: coarse)").matches && !event.ctrlKey && !event.metaKey) return;
       event.preventDefault();
       if (!this.answering) this.#send();
     });
     this.message.addEventListener("input", () => {
+      keepDraft(this.sessionId, this.message.value);
       this.#grow();
       this.#enable();
     });
-    this.provider.addEventListener("change", () => this.#chooseProvider());
-    this.model.addEventListener("input", () => this.#list({ typed: true }));
-    this.model.addEventListener("change", () => this.#show());
-    this.model.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.isComposing) {
-        event.preventDefault();
-        this.#close();
-      }
+    this.mode.addEventListener("change", () => this.dispatchEvent(new Event("chosen")));
+    this.models.addEventListener("changed", () => {
+      this.#show();
+      this.dispatchEvent(new Event("chosen"));
     });
-    this.picker.addEventListener("toggle", () => this.picker.open && this.#load());
-    this.picker.addEventListener("keydown", (event) => event.key === "Escape" && this.#close());
+    this.models.addEventListener("picked", () => this.#close());
+    this.picker.addEventListener("toggle", () => this.picker.open && this.models.open());
+    this.picker.addEventListener("keydown", (event) => event.key === "Escape" && !composing(event) && this.#close());
     document.addEventListener("click", (event) => {
       if (this.picker.open && !this.picker.contains(event.target)) this.picker.open = false;
-    });
-    one("#models", this.form).addEventListener("click", (event) => {
-      const button = event.target.closest("button");
-      if (!button) return;
-      this.model.value = button.dataset.model;
-      this.#close();
     });
   }
 
@@ -93,8 +98,8 @@ export class Composer extends EventTarget {
     if (!this.message.value.trim()) return;
     if (!this.values.model) {
       this.picker.open = true;
-      this.#note(text("modelMissing"));
-      this.model.focus();
+      this.models.say(text("modelMissing"));
+      this.models.model.focus();
       return;
     }
     this.picker.open = false;
@@ -103,61 +108,19 @@ export class Composer extends EventTarget {
 
   #close() {
     this.picker.open = false;
-    this.#show();
     this.message.focus();
   }
 
-  #chooseProvider() {
-    const known = this.#known();
-    this.model.value = known?.defaultModel || known?.models[0] || "";
-    this.#show();
-    this.#load();
-  }
-
-  #known() {
-    return data.providers.find((provider) => provider.id === this.provider.value);
+  #write(message) {
+    this.message.value = message;
+    keepDraft(this.sessionId, message);
+    this.#grow();
+    this.#enable();
   }
 
   #show() {
-    one(".provider-shown", this.form).textContent = `${this.#known()?.name ?? ""} · `;
-    one(".chosen-model", this.form).textContent = this.model.value.trim() || "…";
-  }
-
-  /** Read the provider's own list of models, once. */
-  async #load() {
-    const id = this.provider.value;
-    this.#list();
-    if (this.lists.has(id)) return;
-    this.lists.set(id, null);
-    try {
-      const { models } = await json("GET", `/api/providers/${encodeURIComponent(id)}/models`);
-      this.lists.set(id, models.map((model) => model.id));
-      if (id === this.provider.value) this.#list();
-    } catch (failure) {
-      this.lists.delete(id);
-      if (id === this.provider.value) this.#note(text("modelsUnread", { error: failure.message }));
-    }
-  }
-
-  /** Show the models to choose from: all of them, or, once something is typed, those that fit. */
-  #list({ typed = false } = {}) {
-    const models = this.lists.get(this.provider.value) ?? this.#known()?.models ?? [];
-    const wanted = this.model.value.trim().toLowerCase();
-    const fitting = typed ? models.filter((model) => model.toLowerCase().includes(wanted)) : models;
-    const items = fitting.slice(0, 100).map((model) => {
-      const button = make("button", { type: "button" }, model);
-      button.dataset.model = model;
-      button.setAttribute("aria-pressed", String(model.toLowerCase() === wanted));
-      return make("li", {}, button);
-    });
-    one("#models", this.form).replaceChildren(...items);
-    this.#note(models.length && !fitting.length ? text("noModels") : "");
-  }
-
-  #note(words) {
-    const note = one("#models-note", this.form);
-    note.textContent = words;
-    note.hidden = !words;
+    one(".provider-shown", this.form).textContent = `${this.models.providerName} · `;
+    one(".chosen-model", this.form).textContent = this.models.chosen.model || "…";
   }
 
   #grow() {

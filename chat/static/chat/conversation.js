@@ -1,22 +1,40 @@
-// A conversation in the page: sending, following, stopping, asking again.
+// A conversation in the page: sending, following, stopping, asking again, editing, deleting.
 
-import { Failure, json, newKey } from "./api.js";
+import { Failure, json, newKey, request } from "./api.js";
 import { LiveAnswer } from "./answer.js";
-import { all, announce, clone, icon, make, one } from "./dom.js";
+import { copy } from "./copying.js";
+import { all, announce, clone, make, one } from "./dom.js";
+import { confirmed, sent, unconfirmed } from "./drafts.js";
+import { edit } from "./editor.js";
+import { notice, wait } from "./failures.js";
 import { resumed, started } from "./following.js";
-import { toEnd } from "./reader.js";
+import { fragment, part } from "./fragments.js";
+import { leave } from "./leaving.js";
+import { atEnd, toEnd } from "./reader.js";
 import { data, text } from "./texts.js";
 
-const SETTINGS_CODES = new Set(["provider_not_configured", "provider_key_unreadable", "provider_unknown"]);
+const UNDO_SECONDS = 10;
 
+/**
+ * Tells `changed` when an answer begins or is over, `opened` when the server has it, `ended` when its text is
+ * whole, `refused` with what could not be sent, and `again` when somebody wants another answer.
+ */
 export class Conversation extends EventTarget {
+  #closeEditor = null;
+  #deleting = null;
+
   constructor(element) {
     super();
     this.element = element;
     this.sessionId = element.dataset.session || null;
+    // What is shown is not the end of the conversation.
+    this.past = element.dataset.past !== undefined;
     this.running = null;
     this.stopping = false;
+    // Whatever has to be stored before the next answer may begin.
+    this.settled = Promise.resolve();
     element.addEventListener("click", (event) => this.#clicked(event));
+    addEventListener("pagehide", () => this.#deleting?.commit({ keepalive: true }));
     this.decorate(element);
   }
 
@@ -24,59 +42,86 @@ export class Conversation extends EventTarget {
     return this.running !== null;
   }
 
+  get #messages() {
+    return all(".message", this.element);
+  }
+
   /** Pick up the answer that was being written when this page was opened. */
   resume() {
     const element = one("[data-event-id]", this.element);
-    if (element && this.sessionId) {
+    if (element && this.sessionId && !this.busy) {
       const { eventId } = element.dataset;
       this.#follow(resumed(this.sessionId, eventId), new LiveAnswer(element));
     }
   }
 
+  /** Return what an earlier page has sent without hearing whether it arrived, unless it did. */
+  unconfirmed() {
+    const found = unconfirmed(this.sessionId);
+    if (!found) return null;
+    const last = all(".message.user .bubble", this.element).at(-1);
+    if (last?.textContent !== found.body.message) return found.body;
+    confirmed(this.sessionId);
+    return null;
+  }
+
   /** Send a message. Where it is refused, it is taken out of the page again and `refused` is told. */
-  send({ message, provider, model, mode }, key = newKey()) {
-    one("#welcome")?.remove();
+  async send({ message, provider, model, mode }) {
+    one("#welcome", this.element)?.setAttribute("hidden", "");
     one(".empty", this.element)?.remove();
     this.clearTrouble();
     const question = clone("t-user");
+    unnamed(question);
     one(".bubble", question).textContent = message;
     const answer = this.#blank(model);
     // What is continued stands at the end of its branch, and that is elsewhere now.
     all(".actions [data-continue]", this.element).forEach((button) => button.remove());
     this.element.append(question, answer.element);
     toEnd();
-    const body = { message, provider, model, mode, ...(this.sessionId ? { sessionId: this.sessionId } : {}) };
-    return this.#follow(started("/api/chat/stream", body, key), answer, {
-      opened: (event) => this.#name(question, event.data.userMessageId),
+    const from = this.sessionId;
+    const body = { message, provider, model, mode, ...(from ? { sessionId: from } : {}) };
+    // A request that may have arrived is repeated under its own key: the server answers it once.
+    const earlier = unconfirmed(from);
+    const key = earlier && JSON.stringify(earlier.body) === JSON.stringify(body) ? earlier.key : newKey();
+    sent(from, key, body);
+    await this.#begin("/api/chat/stream", body, key, answer, {
+      opened: (event) => {
+        confirmed(from);
+        one("#welcome", this.element)?.remove();
+        this.#name(question, event.data.userMessageId);
+      },
       refused: (failure) => {
+        // It was told that nothing began: the next try may be another message.
+        if (failure.status && failure.status < 500) confirmed(from);
         question.remove();
         answer.remove();
-        this.dispatchEvent(new CustomEvent("refused", { detail: { message, key, failure } }));
+        one("#welcome", this.element)?.removeAttribute("hidden");
+        this.dispatchEvent(new CustomEvent("refused", { detail: { message, failure, provider } }));
       },
     });
   }
 
-  /** Ask for another answer in the place of `old`, which is kept beside it. */
-  regenerate(old, { provider, model }) {
+  /** Ask for another answer in the place of `old`, or to the question that `old` is. */
+  async regenerate(old, { provider = "", model = "" } = {}, key = newKey()) {
     this.clearTrouble();
-    const answer = this.#blank(model);
-    const below = [];
-    for (let next = old; next; next = next.nextElementSibling) below.push(next);
-    old.before(answer.element);
+    const answer = this.#blank(model || (one(".model", old)?.textContent ?? ""));
+    const below = following(old.matches(".user") ? old.nextElementSibling : old);
+    if (old.matches(".user")) old.after(answer.element);
+    else old.before(answer.element);
     below.forEach((element) => element.remove());
-    toEnd();
+    answer.element.scrollIntoView({ block: "nearest" });
     const body = { messageId: old.dataset.message, provider, model };
-    return this.#follow(started(`/api/chat/sessions/${this.sessionId}/regenerate`, body, newKey()), answer, {
+    await this.#begin(`/api/chat/sessions/${this.sessionId}/regenerate`, body, key, answer, {
       refused: (failure) => {
         answer.element.replaceWith(...below);
         answer.remove();
-        this.trouble(failure);
+        this.trouble(failure, { provider, again: () => this.regenerate(old, { provider, model }, key) });
       },
     });
   }
 
   /** Let a cut answer go on: the same message grows. */
-  continue(old) {
+  async continue(old, key = newKey()) {
     this.clearTrouble();
     const answer = this.#blank(one(".model", old)?.textContent ?? "");
     const reasoning = one(".reasoning-text", old)?.textContent;
@@ -84,11 +129,52 @@ export class Conversation extends EventTarget {
     answer.receive("message", one(".source", old).content.textContent);
     old.replaceWith(answer.element);
     this.#name(answer.element, old.dataset.message);
-    return this.#follow(started(`/api/chat/messages/${old.dataset.message}/continue`, {}, newKey()), answer, {
+    await this.#begin(`/api/chat/messages/${old.dataset.message}/continue`, {}, key, answer, {
       refused: (failure) => {
         answer.element.replaceWith(old);
         answer.remove();
-        this.trouble(failure);
+        this.trouble(failure, { again: () => this.continue(old, key) });
+      },
+    });
+  }
+
+  /** Open the editor in a question; what is sent from it begins a new branch. */
+  edit(message) {
+    this.#closeEditor?.();
+    const close = edit(message, (words) => this.#branch(message, words, newKey()));
+    this.#closeEditor = () => {
+      close();
+      this.#closeEditor = null;
+    };
+  }
+
+  async #branch(old, words, key) {
+    if (this.busy) {
+      announce(text("answering"));
+      return;
+    }
+    this.clearTrouble();
+    const question = clone("t-user");
+    unnamed(question);
+    one(".bubble", question).textContent = words;
+    const answer = this.#blank("");
+    const below = following(old);
+    old.before(question, answer.element);
+    below.forEach((element) => element.remove());
+    question.scrollIntoView({ block: "nearest" });
+    await this.#begin(`/api/chat/messages/${old.dataset.message}/edit`, { message: words }, key, answer, {
+      opened: async ({ data: { userMessageId } }) => {
+        this.#closeEditor = null;
+        this.#name(question, userMessageId);
+        // With its place among the other wordings.
+        const [fresh] = await fragment(this.#pathOf(userMessageId)).catch(() => []);
+        if (fresh) question.replaceWith(fresh);
+      },
+      refused: (failure) => {
+        question.replaceWith(...below);
+        answer.remove();
+        one(".editor textarea", old)?.focus();
+        this.trouble(failure, { again: () => this.#branch(old, words, key) });
       },
     });
   }
@@ -101,17 +187,31 @@ export class Conversation extends EventTarget {
       if (this.sessionId) await json("POST", `/api/chat/sessions/${this.sessionId}/stop`);
     } catch (failure) {
       this.stopping = false;
-      this.trouble(failure);
+      this.trouble(failure, { again: () => this.stop() });
     }
   }
 
-  async #follow(following, answer, { opened = () => {}, refused = (failure) => this.trouble(failure) } = {}) {
-    this.running = answer;
-    this.stopping = false;
-    this.#changed();
-    let begun = answer.element.dataset.message !== undefined && answer.element.dataset.message !== "";
+  /** Start an answer, once everything before it is stored. */
+  async #begin(path, body, key, answer, handlers) {
+    // From here on nothing else may begin.
+    this.#busy(answer);
     try {
-      for await (const event of following) {
+      await this.#deleting?.commit();
+      await this.settled;
+    } catch (failure) {
+      this.#busy(null);
+      handlers.refused(failure);
+      return;
+    }
+    await this.#follow(started(path, body, key), answer, handlers);
+  }
+
+  async #follow(events, answer, { opened = () => {}, refused = (failure) => this.trouble(failure) } = {}) {
+    this.#busy(answer);
+    let begun = Boolean(answer.element.dataset.eventId);
+    let failed = null;
+    try {
+      for await (const event of events) {
         if (event.name === "session") {
           begun = true;
           this.#name(answer.element, event.data.messageId);
@@ -127,17 +227,22 @@ export class Conversation extends EventTarget {
       }
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
-      if (begun) {
-        await this.#ended({ name: "error", data: {} }, answer);
-        this.trouble(failure);
-      } else {
-        refused(failure);
-      }
+      failed = failure;
+      if (begun) await this.#ended({ name: "error", data: {} }, answer);
     } finally {
-      this.running = null;
-      this.stopping = false;
-      this.#changed();
+      this.#busy(null);
     }
+    if (failed && begun) this.trouble(failed);
+    else if (failed) refused(failed);
+    else this.dispatchEvent(new Event("ended"));
+  }
+
+  #busy(answer) {
+    const was = this.busy;
+    this.running = answer;
+    this.stopping = this.stopping && answer !== null;
+    this.element.classList.toggle("is-busy", this.busy);
+    if (was !== this.busy) this.dispatchEvent(new Event("changed"));
   }
 
   #opened({ sessionId, title }) {
@@ -145,6 +250,8 @@ export class Conversation extends EventTarget {
     this.sessionId = sessionId;
     this.element.dataset.session = sessionId;
     this.dispatchEvent(new CustomEvent("opened", { detail: { sessionId, title, isNew } }));
+    // What begins here stands at the end of the conversation, and that is another page.
+    if (this.past) leave(data.urls.conversation + sessionId);
     if (this.stopping) {
       this.stopping = false;
       this.stop();
@@ -153,19 +260,18 @@ export class Conversation extends EventTarget {
 
   async #ended(event, answer) {
     const words = event.name === "error" ? "failed" : event.data?.status === "stopped" ? "stopped" : "finished";
-    const id = answer.element.dataset.message;
-    const element = await answer.finish(`/c/${this.sessionId}/messages/${id}`, text(words));
+    const element = await answer.finish(this.#pathOf(answer.element.dataset.message), text(words));
     this.decorate(element);
-    this.dispatchEvent(new Event("ended"));
+  }
+
+  #pathOf(messageId) {
+    return `${data.urls.conversation}${this.sessionId}/messages/${messageId}`;
   }
 
   #blank(model) {
     const element = clone("t-answer");
     one(".model", element).textContent = model;
-    // The copy of an empty message has the id of nobody.
-    element.removeAttribute("id");
-    delete element.dataset.message;
-    delete element.dataset.eventId;
+    unnamed(element);
     return new LiveAnswer(element);
   }
 
@@ -175,35 +281,132 @@ export class Conversation extends EventTarget {
     element.dataset.message = messageId;
   }
 
-  #changed() {
-    this.dispatchEvent(new Event("changed"));
+  // --- as the server has it ------------------------------------------------------------------------
+
+  /** Show the end of the conversation as the server has it, where that is something else than what is shown. */
+  async sync({ anchor = null } = {}) {
+    const occupied = () => this.busy || this.past || this.#closeEditor || this.#deleting;
+    if (!this.sessionId || occupied()) return;
+    const fresh = await part(data.urls.conversation + this.sessionId, "#conversation").catch(() => null);
+    if (!fresh || occupied()) return;
+    const first = one(".message", fresh)?.id;
+    const ours = this.#messages;
+    const same = ours.slice(Math.max(0, ours.findIndex((message) => message.id === first)));
+    if (signature(same) !== signature(all(".message", fresh))) this.#swap(fresh, same[0], anchor);
+    this.resume();
+  }
+
+  #swap(fresh, from, anchor) {
+    const followed = atEnd();
+    const still = anchor ?? this.#messages.find((message) => message.getBoundingClientRect().bottom > 0)?.id;
+    const before = this.#byId(still)?.getBoundingClientRect().top;
+    // What was read on to above stays, where the branch is the same there.
+    const kept = from?.id === one(".message", fresh)?.id ? following(from) : [...this.element.children];
+    if (kept.length < this.element.children.length) {
+      kept.forEach((element) => element.remove());
+      this.element.append(...all(":scope > .message, :scope > .message ~ *", fresh));
+    } else {
+      this.element.replaceChildren(...fresh.childNodes);
+    }
+    this.decorate(this.element);
+    const now = this.#byId(still)?.getBoundingClientRect().top;
+    if (followed && !anchor) toEnd();
+    else if (before !== undefined && now !== undefined) scrollBy({ top: now - before, behavior: "instant" });
+  }
+
+  #byId(id) {
+    return id ? document.getElementById(id) : null;
+  }
+
+  /** Choose another branch, and stay where the reader is. */
+  async #choose(messageId, { forward }) {
+    try {
+      await json("PUT", `/api/chat/sessions/${this.sessionId}/branch`, { body: { messageId } });
+    } catch (failure) {
+      this.trouble(failure);
+      return;
+    }
+    if (this.past) {
+      leave(`${data.urls.conversation}${this.sessionId}?at=${messageId}#m-${messageId}`);
+      return;
+    }
+    await this.sync({ anchor: `m-${messageId}` });
+    const arrows = all("[data-branch]", this.#byId(`m-${messageId}`) ?? this.element);
+    const [previous, next] = arrows;
+    const wanted = forward ? [next, previous] : [previous, next];
+    wanted.find((arrow) => arrow && !arrow.disabled)?.focus({ preventScroll: true });
+    this.dispatchEvent(new Event("ended"));
+  }
+
+  // --- deleting ------------------------------------------------------------------------------------
+
+  /** Take a message out of sight, with what follows it; the server deletes it unless somebody undoes that. */
+  async #delete(message, { byKeyboard }) {
+    await this.#deleting?.commit();
+    const gone = following(message).filter((element) => element.matches(".message, .trouble"));
+    const row = clone("t-deleted");
+    const undo = one("button", row);
+    one("span", row).textContent = text(gone.length > 1 ? "messagesDeleted" : "messageDeleted");
+    gone.forEach((element) => (element.hidden = true));
+    message.before(row);
+    let timer = 0;
+    const over = () => {
+      clearTimeout(timer);
+      row.remove();
+      this.#deleting = null;
+    };
+    const back = () => {
+      over();
+      gone.forEach((element) => (element.hidden = false));
+      one("[data-delete]", message)?.focus();
+    };
+    const commit = async ({ keepalive = false } = {}) => {
+      over();
+      try {
+        await request("DELETE", `/api/chat/messages/${message.dataset.message}`, { keepalive });
+      } catch (failure) {
+        if (failure.status !== 404) {
+          back();
+          throw failure;
+        }
+      }
+      gone.forEach((element) => element.remove());
+      this.dispatchEvent(new Event("ended"));
+    };
+    const later = () => {
+      clearTimeout(timer);
+      timer = setTimeout(async () => {
+        if (row.matches(":hover, :focus-within")) return later();
+        await commit().then(
+          () => this.sync(),
+          (failure) => this.trouble(failure),
+        );
+      }, UNDO_SECONDS * 1000);
+    };
+    this.#deleting = { commit, undo: back };
+    undo.addEventListener("click", back);
+    if (byKeyboard) undo.focus();
+    announce(one("span", row).textContent);
+    later();
+  }
+
+  /** Take the last deletion back; tells whether there was one. */
+  undo() {
+    const found = this.#deleting !== null;
+    this.#deleting?.undo();
+    return found;
   }
 
   // --- what went wrong -----------------------------------------------------------------------------
 
   clearTrouble() {
-    all("[data-notice]", this.element).forEach((notice) => notice.remove());
+    all("[data-notice]", this.element).forEach((old) => old.remove());
   }
 
   /** Say inside the conversation what happened, and offer the next step. */
-  trouble(failure, again = null) {
+  trouble(failure, options = {}) {
     this.clearTrouble();
-    const notice = clone("t-notice");
-    notice.dataset.notice = failure.code;
-    one("p", notice).textContent = failure.message;
-    const actions = one(".trouble-actions", notice);
-    if (failure.status === 401) {
-      actions.append(link(text("signInAgain"), `${data.urls.login}?next=${encodeURIComponent(location.pathname)}`));
-    } else if (failure.code === "csrf_failed") {
-      actions.append(link(text("reload"), location.pathname));
-    } else if (SETTINGS_CODES.has(failure.code)) {
-      actions.append(link(text("openSettings"), data.urls.settings));
-    } else if (failure.status === 404) {
-      one("p", notice).textContent = text("gone");
-    } else if (again && failure.status !== 400) {
-      actions.append(countdown(failure.retryAfter, again));
-    }
-    this.element.append(notice);
+    this.element.append(notice(failure, options));
     toEnd();
   }
 
@@ -212,6 +415,7 @@ export class Conversation extends EventTarget {
   /** Give code its copy buttons, and waits their countdown. */
   decorate(root) {
     for (const figure of all("figure.code", root)) {
+      if (one(".code-copy", figure)) continue;
       const button = make("button", { type: "button", className: "code-copy" }, text("copy"));
       button.setAttribute("aria-label", text("copyCode"));
       one("figcaption", figure).append(button);
@@ -226,65 +430,44 @@ export class Conversation extends EventTarget {
     const button = event.target.closest("button");
     const message = button?.closest(".message");
     if (!button || !message) return;
-    if (button.matches("[data-copy]")) copy(button, one(".source", message).content.textContent);
+    const byKeyboard = event.detail === 0;
+    if (button.matches("[data-copy]")) copy(button, wordsOf(message));
     else if (button.matches(".code-copy")) copy(button, one("pre", button.closest("figure")).textContent);
     else if (this.busy) announce(text("answering"));
     else if (button.matches("[data-continue]")) this.continue(message);
-    else if (button.matches("[data-regenerate]")) {
-      this.dispatchEvent(new CustomEvent("again", { detail: { message } }));
-    } else if (button.matches("[data-branch]")) this.#choose(button.dataset.branch);
-  }
-
-  async #choose(messageId) {
-    try {
-      await json("PUT", `/api/chat/sessions/${this.sessionId}/branch`, { body: { messageId } });
-      location.assign(`${data.urls.conversation}${this.sessionId}#m-${messageId}`);
-      location.reload();
-    } catch (failure) {
-      this.trouble(failure);
+    else if (button.matches("[data-edit]")) this.edit(message);
+    else if (button.matches("[data-delete]")) {
+      this.#delete(message, { byKeyboard }).catch((failure) => this.trouble(failure));
+    } else if (button.matches("[data-branch]")) {
+      this.#choose(button.dataset.branch, { forward: button.nextElementSibling === null });
+    } else if (button.matches("[data-regenerate], [data-again-with]")) {
+      const elsewhere = button.matches("[data-again-with]") ? button : null;
+      this.dispatchEvent(new CustomEvent("again", { detail: { message, elsewhere } }));
     }
   }
 }
 
-function link(words, href) {
-  return make("a", { className: "button", href }, words);
+/** Return an element and all that follow it. */
+function following(element) {
+  const found = [];
+  for (let next = element; next; next = next.nextElementSibling) found.push(next);
+  return found;
 }
 
-function countdown(seconds, again) {
-  const button = make("button", { type: "button", className: "button" }, text("tryAgain"));
-  button.addEventListener("click", again);
-  if (seconds) wait(button, seconds);
-  return button;
+/** The copy of an empty message has the id of nobody. */
+function unnamed(element) {
+  element.removeAttribute("id");
+  delete element.dataset.message;
+  delete element.dataset.eventId;
 }
 
-/** Keep a button from being pressed before it can succeed. */
-function wait(button, seconds) {
-  const words = text("tryAgain");
-  let left = Math.ceil(seconds);
-  const tick = () => {
-    button.disabled = left > 0;
-    button.textContent = left > 0 ? text("tryAgainIn", { seconds: left }) : words;
-    if (left <= 0) clearInterval(timer);
-    left -= 1;
-  };
-  const timer = setInterval(tick, 1000);
-  tick();
+function wordsOf(message) {
+  return one(".source", message)?.content.textContent ?? one(".bubble", message).textContent;
 }
 
-async function copy(button, words) {
-  try {
-    await navigator.clipboard.writeText(words);
-  } catch {
-    // Without TLS there is no clipboard; the old way still works there.
-    const area = make("textarea", { value: words, className: "visually-hidden" });
-    document.body.append(area);
-    area.select();
-    document.execCommand("copy");
-    area.remove();
-    button.focus();
-  }
-  announce(text("copied"));
-  const before = [...button.childNodes];
-  button.replaceChildren(button.matches(".code-copy") ? text("copied") : icon("check"));
-  setTimeout(() => button.replaceChildren(...before), 1500);
+/** What two lists of messages have in common when nothing needs to be drawn again. */
+function signature(messages) {
+  return messages
+    .map((message) => [message.id, message.dataset.status, one(".count", message)?.textContent].join(" "))
+    .join("\n");
 }

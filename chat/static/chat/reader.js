@@ -7,7 +7,7 @@ let following = true;
 let ours = 0;
 
 const scroller = document.scrollingElement;
-const atEnd = () => scroller.scrollHeight - scroller.scrollTop - innerHeight < NEAR;
+export const atEnd = () => scroller.scrollHeight - scroller.scrollTop - innerHeight < NEAR;
 
 function shown() {
   const button = one("#to-end");

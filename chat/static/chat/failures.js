@@ -1,0 +1,47 @@
+// What went wrong, said inside the conversation, with one next step.
+
+import { clone, make, one } from "./dom.js";
+import { data, text } from "./texts.js";
+
+const SETTINGS_CODES = new Set(["provider_not_configured", "provider_key_unreadable", "provider_unknown"]);
+
+/** Return a notice of a failure; `again` is what a second try would do, `provider` who was asked. */
+export function notice(failure, { again = null, provider = "" } = {}) {
+  const element = clone("t-notice");
+  element.dataset.notice = failure.code;
+  const words = one("p", element);
+  const actions = one(".trouble-actions", element);
+  words.textContent = failure.message;
+  if (failure.status === 401) {
+    words.textContent = text("signedOut");
+    actions.append(link(text("signInAgain"), `${data.urls.login}?next=${encodeURIComponent(location.pathname)}`));
+  } else if (failure.code === "csrf_failed") {
+    actions.append(link(text("reload"), location.pathname));
+  } else if (SETTINGS_CODES.has(failure.code)) {
+    actions.append(link(text("openSettings"), provider ? data.urls.provider + provider : data.urls.settings));
+  } else if (failure.status === 404) {
+    words.textContent = text("gone");
+    actions.append(link(text("untitled"), data.urls.newChat));
+  } else if (again && failure.status !== 400) {
+    const button = make("button", { type: "button", className: "button" }, text("tryAgain"));
+    button.addEventListener("click", again);
+    if (failure.retryAfter) wait(button, failure.retryAfter);
+    actions.append(button);
+  }
+  return element;
+}
+
+const link = (words, href) => make("a", { className: "button", href }, words);
+
+/** Keep a button from being pressed before it can succeed, and say for how long. */
+export function wait(button, seconds) {
+  const ready = performance.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((ready - performance.now()) / 1000);
+    button.disabled = left > 0;
+    button.textContent = left > 0 ? text("tryAgainIn", { seconds: left }) : text("tryAgain");
+    if (left <= 0) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 500);
+  tick();
+}

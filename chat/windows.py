@@ -1,0 +1,71 @@
+"""Which messages of a conversation one page shows: its end, or a part of a long or another branch."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from chat import branches
+from chat.models import ChatSession, Message, MessageQuerySet
+
+PAGE_MESSAGES = 100
+# How many of them stand above a message that somebody wants to see.
+ABOVE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a page was asked for: messages before, after or around one; without any, the newest ones.
+
+    `of` names a message of the branch that is meant; without it, that is the chosen one.
+    """
+
+    before: UUID | None = None
+    after: UUID | None = None
+    at: UUID | None = None
+    of: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    messages: list[Message]
+    # There are more above the first and below the last of them.
+    earlier: bool
+    later: bool
+    # A message of the branch that is shown, where that is not the chosen one.
+    other_branch: UUID | None
+
+
+def window(session: ChatSession, wanted: Wanted) -> Window:
+    """Return the messages of a page, oldest first. A message that is not there is one nobody asked for."""
+    rows, other = _branch(session, wanted.of or wanted.at)
+    if wanted.at is not None and rows.filter(pk=wanted.at).exists():
+        above, earlier = _newest(rows.filter(id__lt=wanted.at), ABOVE)
+        below, later = _oldest(rows.filter(id__gte=wanted.at), PAGE_MESSAGES - ABOVE)
+        return Window([*above, *below], earlier, later, other)
+    if wanted.after is not None:
+        messages, later = _oldest(rows.filter(id__gt=wanted.after), PAGE_MESSAGES)
+        return Window(messages, rows.filter(id__lte=wanted.after).exists(), later, other)
+    if wanted.before is not None:
+        messages, earlier = _newest(rows.filter(id__lt=wanted.before), PAGE_MESSAGES)
+        return Window(messages, earlier, rows.filter(id__gte=wanted.before).exists(), other)
+    messages, earlier = _newest(rows, PAGE_MESSAGES)
+    return Window(messages, earlier, False, other)
+
+
+def _branch(session: ChatSession, of: UUID | None) -> tuple[MessageQuerySet, UUID | None]:
+    messages: MessageQuerySet = session.messages.all()
+    chosen = messages.filter(pk=of).values_list("on_branch", flat=True).first() if of else None
+    if of is None or chosen is None or chosen:
+        return messages.chosen(), None
+    return messages.filter(pk__in=branches.branch_of(session.id, of)), of
+
+
+def _newest(rows: QuerySet[Message], count: int) -> tuple[list[Message], bool]:
+    found = list(rows.order_by("-id")[: count + 1])
+    return found[:count][::-1], len(found) > count
+
+
+def _oldest(rows: QuerySet[Message], count: int) -> tuple[list[Message], bool]:
+    found = list(rows.order_by("id")[: count + 1])
+    return found[:count], len(found) > count
