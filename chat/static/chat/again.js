@@ -20,9 +20,10 @@ export function askAgainWith(button, now, then) {
   }
   chosen = then;
   picker.chosen = now;
+  const listed = picker.open();
   beside(panel, button);
-  picker.open();
   picker.provider.focus();
+  listed.then(() => panel.matches(":popover-open") && beside(panel, button));
 }
 
 function finish(panel) {

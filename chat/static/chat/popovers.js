@@ -2,9 +2,9 @@
 
 const GAP = 6;
 
-/** Show a popover below an element, or above it where there is no room, within the window. */
+/** Show a popover, or move an open one that has grown: below an element, above it where there is no room. */
 export function beside(popover, element) {
-  popover.showPopover();
+  if (!popover.matches(":popover-open")) popover.showPopover();
   const place = element.getBoundingClientRect();
   const size = popover.getBoundingClientRect();
   const below = place.bottom + GAP + size.height <= innerHeight;
