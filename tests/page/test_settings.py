@@ -1,6 +1,6 @@
 from playwright.sync_api import expect
 
-from tests.accounts.visitor import Visitor
+from tests.accounts.visitor import Visitor, form_fields
 from tests.page.desk import Desk
 
 KEY = "sk-never-shown-again-9876"
@@ -60,11 +60,11 @@ def test_settings_are_deleted(desk: Desk):
 def test_the_language_is_ones_own_choice(desk: Desk):
     desk.open("/settings")
     desk.page.select_option("#language", "zh-hans")
-    desk.page.locator("form.inline-form button").click()
+    desk.page.locator("form[action='/settings/language'] button").click()
 
     expect(desk.page.locator("h1")).to_have_text("设置")
     desk.page.select_option("#language", "")
-    desk.page.locator("form.inline-form button").click()
+    desk.page.locator("form[action='/settings/language'] button").click()
     expect(desk.page.locator("h1")).to_have_text("Settings")
 
 
@@ -83,3 +83,57 @@ def test_settings_are_saved_without_scripts(sqlite_server):
     assert user.get("/api/providers/openai/config").json()["keyHint"] == ""
     assert visitor.get("/settings/providers/nobody").status_code == 404
     assert visitor.get("/settings/providers/demo").status_code == 404
+
+
+def test_the_test_works_without_scripts(sqlite_server, upstream):
+    user = sqlite_server.user()
+    visitor = Visitor(sqlite_server)
+    visitor.sign_in(user.username, user.password)
+    form = {"baseUrl": upstream.base_url, "apiKey": KEY, "enabled": "1"}
+
+    def tried(**changes: str) -> str:
+        token = form_fields(visitor.get("/settings/providers/custom").text)["csrfmiddlewaretoken"]
+        data = {"csrfmiddlewaretoken": token} | form | changes
+        return visitor.http.post("/settings/providers/custom/test", data=data, follow_redirects=True).text
+
+    assert "they work: the provider answered in" in tried()
+    assert user.get("/api/providers/custom/config").json()["keyHint"] == "••••9876"
+    upstream.refuse_key("sk-a-key-that-is-refused")
+    refused = tried(apiKey="sk-a-key-that-is-refused")
+    assert "the test failed. The provider refused the API key." in refused
+    assert "sk-a-key" not in refused
+    wrong = tried(baseUrl="ftp://example.org")
+    assert 'id="baseUrl-errors"' in wrong
+    assert user.get("/api/providers/custom/config").json()["baseUrl"] == upstream.base_url
+
+
+def test_a_test_without_a_sign_in_or_its_token_is_refused(sqlite_server):
+    path = "/settings/providers/custom/test"
+    stranger = Visitor(sqlite_server)
+    stranger.get("/accounts/login")
+
+    assert stranger.api("POST", path).headers["Location"].startswith("/accounts/login")
+    assert stranger.get(path).status_code == 405
+    assert stranger.http.post(path, data={"baseUrl": "http://127.0.0.1:9/v1"}).status_code == 403
+    assert stranger.api("POST", "/settings/providers/demo/test").status_code in {302, 404}
+
+
+def test_the_default_model_is_chosen_from_the_providers_list(desk: Desk):
+    page = desk.page
+    wanted, other = desk.upstream.script("a"), desk.upstream.script("b")
+    desk.open("/settings/providers/custom")
+    page.focus("#defaultModel")
+    page.locator("#known-list button", has_text=str(other)).wait_for()
+    page.fill("#defaultModel", wanted[-8:].upper())
+
+    expect(page.locator("#known-list button")).to_have_text([str(wanted)])
+    page.press("#defaultModel", "ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#defaultModel")).to_have_value(str(wanted))
+    expect(page.locator("#known-list")).to_be_hidden()
+    page.fill("#defaultModel", "no such model")
+    expect(page.locator("#defaultModel-help")).to_contain_text("No model fits")
+    page.fill("#defaultModel", str(wanted))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".notice")).to_contain_text("saved")
+    assert desk.user.get("/api/providers/custom/config").json()["defaultModel"] == wanted

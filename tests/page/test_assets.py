@@ -1,0 +1,75 @@
+"""What a page costs to load: little, once, and nothing that holds up the first paint."""
+
+import gzip
+import re
+
+from tests.accounts.visitor import Visitor
+from tests.browser import sign_in
+
+MOST_BYTES = 150_000
+
+
+def fetched(page, path, base_url):
+    """Open a page as a first-time visitor does; return its assets by path."""
+    assets = {}
+    page.on("response", lambda response: assets.setdefault(response.url.removeprefix(base_url), response))
+    page.goto(f"{base_url}{path}")
+    page.wait_for_load_state("networkidle")
+    return {path: response for path, response in assets.items() if path.startswith("/static/")}
+
+
+def test_all_assets_together_are_small(page, sqlite_server):
+    user = sqlite_server.user()
+    answer = user.stream("```python\nprint(1)\n``` and $x^2$ /fast")
+    sign_in(page, sqlite_server, user)
+    found = {}
+    for path in (
+        "/",
+        f"/c/{answer[0].data['sessionId']}",
+        "/settings",
+        "/settings/providers/openai",
+        "/history",
+    ):
+        found |= fetched(page, path, sqlite_server.base_url)
+
+    with sqlite_server.client(headers={"Accept-Encoding": "gzip"}) as client:
+        sizes = {path: int(client.get(path).headers["content-length"]) for path in found}
+    assert len(sizes) > 10
+    assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda item: -item[1])
+
+
+def test_assets_are_fingerprinted_and_kept_for_ever(page, sqlite_server):
+    sign_in(page, sqlite_server, sqlite_server.user())
+    found = fetched(page, "/settings", sqlite_server.base_url)
+
+    assert found
+    for path, response in found.items():
+        assert re.search(r"\.[0-9a-f]{12}\.\w+$", path), path
+        assert "immutable" in response.headers["cache-control"], path
+        assert "max-age=315360000" in response.headers["cache-control"], path
+
+
+def test_text_assets_are_sent_compressed(sqlite_server):
+    visitor = Visitor(sqlite_server)
+    style = re.search(r'href="(/static/chat/chat\.[^"]+\.css)"', visitor.get("/accounts/login").text)[1]
+
+    squeezed = {"Accept-Encoding": "gzip"}
+    with sqlite_server.client(headers=squeezed) as client, client.stream("GET", style) as response:
+        raw = b"".join(response.iter_raw())
+
+    assert response.headers["content-encoding"] == "gzip"
+    assert len(gzip.decompress(raw)) > len(raw)
+
+
+def test_the_first_paint_waits_for_no_script(page, sqlite_server):
+    """Every script is a module, which waits for the page, and not the page for it."""
+    user = sqlite_server.user()
+    session_id = user.stream("Painted at once /fast")[0].data["sessionId"]
+    sign_in(page, sqlite_server, user)
+    page.route("**/*.js", lambda route: None)  # they never arrive
+    page.goto(f"{sqlite_server.base_url}/c/{session_id}", wait_until="commit")
+
+    page.get_by_text("Painted at once", exact=False).last.wait_for()
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    assert page.evaluate("[...document.scripts].every((s) => s.type === 'module' || s.type.endsWith('json'))")
+    page.unroute_all(behavior="ignoreErrors")
