@@ -14,6 +14,7 @@ from chatproject.db import in_db
 
 logger = logging.getLogger(__name__)
 
+STREAMING = Message.Status.STREAMING.value
 STOPPED = Outcome("stopped", finish_reason="stopped")
 
 
@@ -59,14 +60,17 @@ def _store(snapshots: list[Snapshot], ids: list[UUID]) -> set[UUID]:
 
 
 def _update(snapshots: list[Snapshot]) -> None:
-    # In the order of their ids, as everything that locks several messages does.
+    # In the order of their ids, as everything that locks several messages does. An answer may have ended
+    # since it was looked at: then what is stored is the whole of it.
     rows = [
-        (shot.reasoning, shot.content, _db_id(shot.message_id), _db_id(leases.worker_id))
+        (shot.reasoning, shot.content, _db_id(shot.message_id), _db_id(leases.worker_id), STREAMING)
         for shot in sorted(snapshots, key=lambda shot: shot.message_id)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(
-            "UPDATE chat_message SET reasoning = %s, content = %s WHERE id = %s AND worker_id = %s", rows
+            "UPDATE chat_message SET reasoning = %s, content = %s"
+            " WHERE id = %s AND worker_id = %s AND status = %s",
+            rows,
         )
 
 

@@ -1,0 +1,45 @@
+"""What the writer stores of an answer while others change it."""
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from chat import checkpoints, leases
+from chat.checkpoints import Snapshot
+from chat.ids import uuid7
+from chat.models import ChatSession, Message
+
+pytestmark = pytest.mark.django_db
+Status = Message.Status
+
+
+def answer(status: str, content: str) -> Message:
+    user = get_user_model().objects.create_user("ada", password="a-long-password")
+    session = ChatSession.objects.create(user=user, title="t", provider="demo", model="demo")
+    return Message.objects.create(
+        id=uuid7(),
+        session=session,
+        role=Message.Role.ASSISTANT,
+        status=status,
+        content=content,
+        worker_id=leases.worker_id,
+    )
+
+
+def test_what_has_grown_is_stored() -> None:
+    message = answer(Status.STREAMING, "one")
+
+    goes_on = checkpoints._store([Snapshot(message.id, "hm", "one two")], [message.id])
+
+    message.refresh_from_db()
+    assert (message.reasoning, message.content) == ("hm", "one two")
+    assert goes_on == {message.id}
+
+
+@pytest.mark.parametrize("status", [Status.COMPLETE, Status.STOPPED, Status.FAILED, Status.INTERRUPTED])
+def test_an_answer_that_has_ended_since_it_was_looked_at_stays_whole(status: str) -> None:
+    message = answer(status, "one two three")
+
+    checkpoints._store([Snapshot(message.id, "", "one two")], [message.id])
+
+    message.refresh_from_db()
+    assert message.content == "one two three"
