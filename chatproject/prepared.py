@@ -15,11 +15,12 @@ that builds it; they stand for the values, in filters and updates alike:
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 
@@ -37,7 +38,7 @@ class Parameter(Expression):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
         return "%s", [self]
 
-    def written(self, value: Any) -> Any:
+    def written(self, value: Any, connection: Any) -> Any:
         """Return the value as the database's driver takes it."""
         if self.stored_as is not None:
             return self.stored_as.get_db_prep_save(value, connection)
@@ -48,27 +49,46 @@ class Parameter(Expression):
         return value
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A statement as one kind of database takes it."""
+
+    sql: str
+    params: list[Any]
+    # Where in `params` a value goes, which of those given, and what writes it.
+    places: list[tuple[int, int, Parameter]]
+    # What makes of a column what the field holds: where, and how.
+    converters: list[tuple[int, list[Any], Any]]
+
+    def filled(self, values: Sequence[Any], connection: Any) -> list[Any]:
+        params = self.params[:]
+        for place, given, parameter in self.places:
+            params[place] = parameter.written(values[given], connection)
+        return params
+
+
 class Statement:
-    """Finished SQL, one for each kind of database, and where in it the values go."""
+    """Finished SQL, one for each kind of database."""
 
     def __init__(self, build: Callable[..., Any]) -> None:
         self._build = build
         self._names = list(inspect.signature(build).parameters)
-        self._finished: dict[str, Any] = {}
+        self._finished: dict[str, Finished] = {}
 
-    def _compiled(self) -> Any:
+    def finished(self, connection: Any) -> Finished:
+        """Return the statement for this connection's kind of database, compiled when it is first needed."""
         if (found := self._finished.get(connection.vendor)) is None:
-            found = self._finished[connection.vendor] = self._compile()
+            sql, params, converters = self._compile(connection)
+            places = [
+                (place, self._names.index(param.name), param)
+                for place, param in enumerate(params)
+                if isinstance(param, Parameter)
+            ]
+            found = self._finished[connection.vendor] = Finished(sql, list(params), places, converters)
         return found
 
-    def _compile(self) -> Any:
+    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
         raise NotImplementedError
-
-    def _values(self, params: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-        given = dict(zip(self._names, values, strict=True))
-        return [
-            param.written(given[param.name]) if isinstance(param, Parameter) else param for param in params
-        ]
 
 
 class Select(Statement, Generic[M]):
@@ -76,28 +96,34 @@ class Select(Statement, Generic[M]):
 
     def __init__(self, build: Callable[..., "QuerySet[M, Any]"]) -> None:
         super().__init__(build)
+        self._model: type[M]
+        self._attributes: list[str]
 
-    def _compile(self) -> Any:
+    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
         queryset = self._build(*(Parameter(name) for name in self._names))
+        self._model = queryset.model
+        self._attributes = [field.attname for field in queryset.model._meta.concrete_fields]
         compiler = queryset.query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
-        converters = compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]])
-        return sql, params, list(converters.items()), queryset.model
+        columns = [column[0] for column in compiler.select[: compiler.col_count]]
+        converters = compiler.get_converters(columns)
+        return sql, params, [(place, *how) for place, how in converters.items()]
 
     def rows(self, *values: Any) -> list[tuple[Any, ...]]:
         """Run it, and return what was selected as it is."""
-        sql, params, converters, _ = self._compiled()
+        connection = connections[DEFAULT_DB_ALIAS]
+        finished = self.finished(connection)
         with connection.cursor() as cursor:
-            cursor.execute(sql, self._values(params, values))
-            rows = cursor.fetchall()
-        return [_converted(row, converters) for row in rows] if converters else rows
+            cursor.execute(finished.sql, finished.filled(values, connection))
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        if not finished.converters:
+            return rows
+        return [_converted(row, finished.converters, connection) for row in rows]
 
     def objects(self, *values: Any) -> list[M]:
         """Run it, and return the objects that were selected."""
         rows = self.rows(*values)
-        model = self._compiled()[3]
-        names = [field.attname for field in model._meta.concrete_fields]
-        return [model.from_db(connection.alias, names, row) for row in rows]
+        return [self._model.from_db(DEFAULT_DB_ALIAS, self._attributes, row) for row in rows]
 
     def first(self, *values: Any) -> M | None:
         """Run it, and return the first object, if there is one. The query sees to it that there are few."""
@@ -110,7 +136,7 @@ class Update(Statement):
     def __init__(self, build: Callable[..., tuple["QuerySet[Any, Any]", Mapping[str, Any]]]) -> None:
         super().__init__(build)
 
-    def _compile(self) -> Any:
+    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
         queryset, changes = self._build(*(Parameter(name) for name in self._names))
         fields = queryset.model._meta
         query = queryset.query.chain(UpdateQuery)
@@ -121,13 +147,14 @@ class Update(Statement):
             }
         )
         sql, params = query.get_compiler(connection=connection).as_sql()
-        return sql, list(params)
+        return sql, params, []
 
     def run(self, *values: Any) -> int:
         """Run it, and return how many rows it changed."""
-        sql, params = self._compiled()
+        connection = connections[DEFAULT_DB_ALIAS]
+        finished = self.finished(connection)
         with connection.cursor() as cursor:
-            cursor.execute(sql, self._values(params, values))
+            cursor.execute(finished.sql, finished.filled(values, connection))
             return int(cursor.rowcount)
 
 
@@ -136,6 +163,7 @@ def insert(rows: Sequence[Model]) -> None:
 
     No signal is sent, and a key that the database counts up is not read back.
     """
+    connection = connections[DEFAULT_DB_ALIAS]
     model = type(rows[0])
     numbered = model._meta.auto_field
     fields = [field for field in model._meta.concrete_fields if field is not numbered]
@@ -150,12 +178,14 @@ def insert(rows: Sequence[Model]) -> None:
         cursor.execute(sql, values)
     for row in rows:
         row._state.adding = False
-        row._state.db = connection.alias
+        row._state.db = DEFAULT_DB_ALIAS
 
 
-def _converted(row: Sequence[Any], converters: list[Any]) -> tuple[Any, ...]:
+def _converted(
+    row: Sequence[Any], converters: list[tuple[int, list[Any], Any]], connection: Any
+) -> tuple[Any, ...]:
     values = list(row)
-    for place, (functions, expression) in converters:
+    for place, functions, expression in converters:
         for function in functions:
             values[place] = function(values[place], expression, connection)
     return tuple(values)
