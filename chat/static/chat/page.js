@@ -36,6 +36,8 @@ function connect(conversation, composer) {
   watch();
   if (location.hash) highlight(target(), place.dataset.sought ?? "");
   else if (one(".message")) toEnd();
+  // On a phone it would bring up the keyboard. The attribute would scroll a short window to it.
+  if (!location.hash && matchMedia("(pointer: fine)").matches) one("#message")?.focus({ preventScroll: true });
 
   conversation.addEventListener("changed", () => {
     if (composer) composer.running = conversation.busy;
