@@ -151,7 +151,6 @@ def _begin_drain() -> None:
 
 async def _tick(purges: Iterable[Callable[[], object]]) -> None:
     """Keep the running answers, hear stops, ping idle readers, and now and then tidy up."""
-    loop = asyncio.get_running_loop()
     number = 0
     while True:
         await asyncio.sleep(TICK_SECONDS)
@@ -169,8 +168,13 @@ async def _tick(purges: Iterable[Callable[[], object]]) -> None:
             logger.warning("the database does not answer: %s", type(exc).__name__)
         except Exception:
             logger.exception("keeping the running answers failed")
-        for answer in list(running.values()):
-            answer.ping_idle(loop.time())
+        _ping_idle()
+
+
+def _ping_idle() -> None:
+    now = asyncio.get_running_loop().time()
+    for answer in list(running.values()):
+        answer.ping_idle(now)
 
 
 def _purge(others: Iterable[Callable[[], object]]) -> None:
