@@ -27,7 +27,7 @@ from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from chatproject import prepared
-from chatproject.prepared import Select, Update
+from chatproject.prepared import Both, Select, Update
 from providers.base import ChatMessage, ChatRequest, Usage
 from providers.entries import output_limit
 from providers.estimates import estimate_usage
@@ -102,7 +102,7 @@ def _end(
     }
 
 
-_END = Update(_end)
+_CLOSE = Both(_MOVE_UP, Update(_end))
 
 
 @cache
@@ -535,26 +535,27 @@ def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ende
     )
 
 
-@transaction.atomic
 def close_turn(end: Ended) -> bool:
     """Store an ended answer; may run twice. Return whether the message is still there.
 
     Only the process that runs an answer may end it. If another took it for
     abandoned meanwhile, the whole answer still replaces the cut one.
     """
-    _MOVE_UP.run(end.session_id, timezone.now())
-    updated = _END.run(
-        end.message_id,
-        leases.worker_id,
-        end.outcome.status,
-        end.content,
-        end.reasoning,
-        end.outcome.finish_reason,
-        end.outcome.error_code,
-        end.outcome.retry_after,
-        end.usage,
-        end.response_time,
-        end.first_token_time,
+    updated = _CLOSE.run(
+        (end.session_id, timezone.now()),
+        (
+            end.message_id,
+            leases.worker_id,
+            end.outcome.status,
+            end.content,
+            end.reasoning,
+            end.outcome.finish_reason,
+            end.outcome.error_code,
+            end.outcome.retry_after,
+            end.usage,
+            end.response_time,
+            end.first_token_time,
+        ),
     )
     return bool(updated) or Message.objects.filter(pk=end.message_id).exists()
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 
@@ -155,6 +155,31 @@ class Update(Statement):
         finished = self.finished(connection)
         with connection.cursor() as cursor:
             cursor.execute(finished.sql, finished.filled(values, connection))
+            return int(cursor.rowcount)
+
+
+class Both:
+    """Two updates that belong together, the second counted; in one statement where the database can.
+
+    What the first changes is locked first.
+    """
+
+    def __init__(self, first: Update, second: Update) -> None:
+        self._first = first
+        self._second = second
+
+    def run(self, first: Sequence[Any], second: Sequence[Any]) -> int:
+        """Run both, each with its own values, and return how many rows the second changed."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        if connection.vendor != "postgresql":
+            with transaction.atomic():
+                self._first.run(*first)
+                return self._second.run(*second)
+        one, two = self._first.finished(connection), self._second.finished(connection)
+        # The condition is always true, and asks for the first before any row of the second is touched.
+        sql = f"WITH first AS ({one.sql} RETURNING 1) {two.sql} AND (SELECT count(*) FROM first) >= 0"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(sql, one.filled(first, connection) + two.filled(second, connection))
             return int(cursor.rowcount)
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from accounts.models import User
 from chat.models import ChatSession, IdempotencyKey, Message, Worker
 from chatproject import prepared
-from chatproject.prepared import Select, Update
+from chatproject.prepared import Both, Select, Update
 
 pytestmark = pytest.mark.django_db
 
@@ -29,7 +29,9 @@ def test_each_run_takes_its_own_values(django_user_model):
 
 def test_what_is_read_equals_what_the_orm_reads(django_user_model):
     session = session_of(django_user_model.objects.create(username="alice"), "a")
-    Message.objects.create(session=session, role="assistant", usage={"inputTokens": 3}, content="\u4e2d\U0001f642")
+    Message.objects.create(
+        session=session, role="assistant", usage={"inputTokens": 3}, content="\u4e2d\U0001f642"
+    )
     read = Select(lambda session: Message.objects.filter(session_id=session)).first(session.pk)
     expected = Message.objects.get()
     assert {field.attname: getattr(read, field.attname) for field in Message._meta.concrete_fields} == {
@@ -67,6 +69,19 @@ def test_an_update_changes_what_it_names_and_counts_it(django_user_model):
     answer.refresh_from_db()
     assert (answer.status, answer.usage) == ("complete", None)
     assert Message.objects.filter(usage__isnull=True).count() == 1
+
+
+def test_two_updates_run_together_and_the_second_is_counted(django_user_model):
+    session = session_of(django_user_model.objects.create(username="alice"), "a")
+    message = Message.objects.create(session=session, role="user", content="问")
+    both = Both(
+        Update(lambda session, title: (ChatSession.objects.filter(pk=session), {"title": title})),
+        Update(lambda message, content: (Message.objects.filter(pk=message), {"content": content})),
+    )
+    assert both.run((session.pk, "b %"), (message.pk, "答 %")) == 1
+    assert both.run((session.pk, "c"), (uuid.uuid4(), "")) == 0
+    assert both.run((uuid.uuid4(), "d"), (message.pk, "e")) == 1
+    assert ChatSession.objects.values_list("title", "messages__content").get() == ("c", "e")
 
 
 def test_rows_are_inserted_at_once(django_user_model, django_assert_num_queries):
