@@ -3,7 +3,7 @@
 import { Failure, json, newKey, request } from "./api.js";
 import { LiveAnswer } from "./answer.js";
 import { copy } from "./copying.js";
-import { all, announce, clone, make, one } from "./dom.js";
+import { all, announce, clone, make, one, pause } from "./dom.js";
 import { confirmed, sent, unconfirmed } from "./drafts.js";
 import { edit } from "./editor.js";
 import { notice, wait } from "./failures.js";
@@ -235,6 +235,16 @@ export class Conversation extends EventTarget {
     if (failed && begun) this.trouble(failed);
     else if (failed) refused(failed);
     else this.dispatchEvent(new Event("ended"));
+    this.#mend();
+  }
+
+  /** An answer whose end could not be read, because the server went with it, is read once it is back. */
+  async #mend() {
+    const unread = () => one(".answer[data-status=streaming]", this.element);
+    for (let wait = 1000; unread() && !this.busy && !this.past; wait = Math.min(wait * 2, 8000)) {
+      await pause(wait);
+      await this.sync();
+    }
   }
 
   #busy(answer) {

@@ -9,10 +9,15 @@ export function renameInPlace(element, before, label, save) {
   field.setAttribute("aria-label", label);
   const back = document.activeElement;
   let over = false;
+  // A page keeps its heading, for who does not see it.
+  const shown = (whether) => {
+    if (element.matches("h1")) element.classList.toggle("visually-hidden", !whether);
+    else element.hidden = !whether;
+  };
   const close = () => {
     over = true;
     field.remove();
-    element.hidden = false;
+    shown(true);
   };
   const finish = async ({ focus = true } = {}) => {
     if (over) return;
@@ -44,7 +49,7 @@ export function renameInPlace(element, before, label, save) {
     event.stopPropagation();
   });
   element.after(field);
-  element.hidden = true;
+  shown(false);
   field.focus();
   field.select();
 }
