@@ -4,17 +4,24 @@ What a model says is hostile: it may repeat whatever it was given to read. So
 HTML in it stays text, nothing is fetched from anywhere, links open elsewhere
 and only http, https and mailto are links. Two independent hands see to it: the
 renderer, which never writes anything else, and nh3, which would remove it.
+
+While an answer is being written, the page's own script shows it by the same
+rules (static/chat/markdown.js): what changes here changes there.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import nh3
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import escapeHtml
+from markdown_it.common.utils import escapeHtml, isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline
+from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
@@ -25,11 +32,16 @@ SCHEMES = {"http", "https", "mailto"}
 _LANGUAGE_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+#-_.")
 _TAGS = {
     *("p", "br", "hr", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "li"),
-    *("strong", "em", "s", "a", "code", "pre", "figure", "figcaption", "div"),
+    *("strong", "em", "s", "a", "small", "code", "pre", "figure", "figcaption", "div", "span"),
     *("table", "thead", "tbody", "tr", "th", "td"),
 }
 _ATTRIBUTES = {"a": {"href", "title", "target"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
-_CLASSES = {"figure": {"code"}, "div": {"table"}}
+_CLASSES = {"figure": {"code"}, "div": {"table", "math"}, "span": {"math"}, "a": {"image"}}
+_HOST = re.compile(r"[a-z0-9._:-]+")
+# Chinese, Japanese and Korean are written without spaces about words.
+_WIDE = re.compile(
+    "[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]"
+)
 
 
 def to_html(text: str) -> SafeString:
@@ -66,11 +78,27 @@ class _Renderer(RendererHTML):
 
     def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         # To fetch it would tell its server that somebody reads this, and what an
-        # attacker had the model write into the address.
-        token = tokens[idx]
-        address = str(token.attrGet("src") or "")
-        name = self.renderInlineAsText(token.children, options, env) or address
-        return f'<a href="{escapeHtml(address)}">{escapeHtml(name)}</a>'
+        # attacker had the model write into the address. So it is a link that names its server.
+        address = str(tokens[idx].attrGet("src") or "")
+        name = escapeHtml(_plain(tokens[idx].children or []) or address)
+        if tokens[idx].meta.get("linked"):
+            return name
+        host = _host(address)
+        shown = f"{name} <small>{escapeHtml(host)}</small>" if host else name
+        return f'<a class="image" href="{escapeHtml(address)}">{shown}</a>'
+
+    def renderInline(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
+        # A link within a link is none: an address in one is text, and an image is only named.
+        links = 0
+        kept = []
+        for token in tokens:
+            links += max(token.nesting, 0) if token.tag == "a" else 0
+            if token.tag != "a" or links == 1:
+                kept.append(token)
+            if links and token.type == "image":
+                token.meta["linked"] = True
+            links += min(token.nesting, 0) if token.tag == "a" else 0
+        return super().renderInline(kept, options, env)
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
         return '<div class="table" tabindex="0"><table>\n'
@@ -107,6 +135,28 @@ def _code(content: str, language: str) -> str:
     )
 
 
+def _plain(tokens: Sequence[Token]) -> str:
+    """Return what tokens say, without their marks."""
+    said = []
+    for token in tokens:
+        if token.type in {"text", "text_special", "code_inline", "math_inline"}:
+            said.append(token.content)
+        elif token.type == "image":
+            said.append(_plain(token.children or []))
+        elif token.type in {"softbreak", "hardbreak"}:
+            said.append("\n")
+    return "".join(said)
+
+
+def _host(address: str) -> str:
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname if parts.port is None or parts.port >= 0 else None
+    except ValueError:
+        return ""
+    return host if host and _HOST.fullmatch(host) else ""
+
+
 def _is_link(address: str) -> bool:
     scheme, colon, rest = address.partition(":")
     return bool(colon and rest) and scheme.strip().lower() in SCHEMES
@@ -117,8 +167,53 @@ def _build() -> MarkdownIt:
     options: dict[str, Any] = {"html": False, "breaks": True, "linkify": False, "typographer": False}
     markdown = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
     markdown.enable(["table", "strikethrough"])
+    markdown.inline.ruler.at("emphasis", _emphasis)
     markdown.validateLink = _is_link  # type: ignore[method-assign, assignment]  # documented as replaceable
     return markdown
+
+
+def _emphasis(state: StateInline, silent: bool) -> bool:
+    """Read a run of asterisks or underscores, as CommonMark does, but for wide characters.
+
+    By the letter, `**注意：**这` is not bold: a closing mark may not stand between punctuation and
+    a letter. In scripts without spaces it often has to.
+    """
+    marker = state.src[state.pos]
+    if silent or marker not in "_*":
+        return False
+    opens, closes, length = _flanks(state, marker)
+    for _count in range(length):
+        token = state.push("text", "", 0)
+        token.content = marker
+        place = len(state.tokens) - 1
+        state.delimiters.append(Delimiter(ord(marker), length, place, end=-1, open=opens, close=closes))
+    state.pos += length
+    return True
+
+
+def _flanks(state: StateInline, marker: str) -> tuple[bool, bool, int]:
+    """Tell whether a run of markers may open and close, by what stands on its sides, and its length."""
+    source, start, end = state.src, state.pos, state.pos
+    while end < state.posMax and source[end] == marker:
+        end += 1
+    space_before, punctuation_before, edge_before = _kind(source[start - 1] if start else " ")
+    space_after, punctuation_after, edge_after = _kind(source[end] if end < state.posMax else " ")
+    left = not space_after and (not punctuation_after or space_before or edge_before)
+    right = not space_before and (not punctuation_before or space_after or edge_after)
+    anywhere = marker == "*"
+    opens = left and (anywhere or not right or edge_before)
+    closes = right and (anywhere or not left or edge_after)
+    return opens, closes, end - start
+
+
+def _kind(character: str) -> tuple[bool, bool, bool]:
+    """Tell whether a character is white space, narrow punctuation, and anything that ends a word."""
+    code = ord(character)
+    if isWhiteSpace(code):
+        return True, False, False
+    punctuation = isMdAsciiPunct(code) or isPunctChar(character)
+    wide = _WIDE.match(character) is not None
+    return False, punctuation and not wide, punctuation or wide
 
 
 _markdown = _build()

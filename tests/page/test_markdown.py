@@ -20,7 +20,17 @@ OUTSIDE = 'target="_blank" rel="noopener noreferrer nofollow"'
         ),
         (
             "![a *b*](http://e.org/i.png)",
-            f'<p><a href="http://e.org/i.png" {OUTSIDE}>a b</a></p>\n',
+            f'<p><a class="image" href="http://e.org/i.png" {OUTSIDE}>a b <small>e.org</small></a></p>\n',
+        ),
+        (
+            "[![a](http://e.org/i.png) b](http://e.org)",
+            f'<p><a href="http://e.org" {OUTSIDE}>a b</a></p>\n',
+        ),
+        ("**注意：**这", "<p><strong>注意：</strong>这</p>\n"),
+        ("是**“好”**的", "<p>是<strong>“好”</strong>的</p>\n"),
+        (
+            "![](http://[)",
+            '<p><a class="image" target="_blank" rel="noopener noreferrer nofollow">http://%5B</a></p>\n',
         ),
         (
             '```C++ x\n<&"\n```',

@@ -2,13 +2,17 @@
 
 import { announce, one } from "./dom.js";
 import { fragment } from "./fragments.js";
+import { patch, shape } from "./patch.js";
+import { LiveProse } from "./prose.js";
 import { grown } from "./reader.js";
 import { text } from "./texts.js";
 
 const WAITING_AFTER = 3;
 const HELP_AFTER = 9;
-// A finished paragraph is left alone from here on, so that the browser lays out only the last ones.
-const BLOCK_CHARS = 2000;
+// What is held back because it may yet turn into something else is shown after this silence.
+const SETTLED_AFTER = 400;
+// A frame has 16 ms, and the page has other things to do in it.
+const DRAW_MILLISECONDS = 8;
 
 export class LiveAnswer {
   /** `element` is the article of an answer, with whatever it has so far. */
@@ -21,8 +25,11 @@ export class LiveAnswer {
     this.thoughtFrom = null;
     this.pending = { reasoning: "", message: "" };
     this.frame = 0;
+    this.restUntil = 0;
     const already = this.content.textContent;
     this.content.textContent = "";
+    this.content.classList.remove("plain");
+    this.prose = new LiveProse(this.content);
     if (already) this.#write(already);
     this.clock = setInterval(() => this.#tick(), 1000);
   }
@@ -30,7 +37,7 @@ export class LiveAnswer {
   receive(name, piece) {
     this.pending[name] += piece;
     this.#say("");
-    this.frame ||= requestAnimationFrame(() => this.#draw());
+    this.frame ||= requestAnimationFrame(() => this.#onFrame());
   }
 
   /** Say in the answer's place that the page has lost the server for now. */
@@ -38,36 +45,79 @@ export class LiveAnswer {
     this.#say(text("reconnecting"), { kept: true });
   }
 
-  /** Replace what was streamed by the server's own rendering; what was streamed stays where that fails. */
+  /**
+   * Let the answer be as the server has stored it; what was streamed stays where that cannot be read.
+   *
+   * Text that looks the same already is left untouched, so that nobody sees it change hands.
+   */
   async finish(path, words) {
-    clearInterval(this.clock);
-    cancelAnimationFrame(this.frame);
+    this.#rest();
     this.#draw();
-    const open = this.details.open;
-    let element = this.element;
+    this.prose.finish();
+    const { element } = this;
     try {
-      [element] = await fragment(path);
-      const details = one(".reasoning", element);
-      if (details) {
-        details.open = open;
-        if (this.thoughtFor) one("summary", details).textContent = text("thought", { seconds: this.thoughtFor });
-      }
-      this.element.replaceWith(element);
+      const [stored] = await fragment(path);
+      this.#become(stored);
     } catch {
-      element.removeAttribute("aria-busy");
-      this.content.removeAttribute("data-live");
       one(".waiting", element)?.remove();
     }
-    this.element = element;
+    element.removeAttribute("aria-busy");
+    this.content.removeAttribute("data-live");
     announce(words);
     grown();
     return element;
   }
 
   remove() {
-    clearInterval(this.clock);
-    cancelAnimationFrame(this.frame);
+    this.#rest();
     this.element.remove();
+  }
+
+  #become(stored) {
+    const { element, content, details } = this;
+    for (const name of ["data-status", "data-message", "id"]) element.setAttribute(name, stored.getAttribute(name));
+    element.removeAttribute("data-event-id");
+    one(".byline", element).replaceWith(one(".byline", stored));
+    const thoughts = one(".reasoning", stored);
+    if (!thoughts) {
+      details.remove();
+    } else if (one(".reasoning-text", thoughts).textContent !== this.reasoning.textContent) {
+      this.reasoning.textContent = one(".reasoning-text", thoughts).textContent;
+      details.hidden = false;
+    }
+    if (thoughts) {
+      const told = one("summary", thoughts);
+      if (!thoughts.dataset.seconds && this.thoughtFor) told.textContent = text("thought", { seconds: this.thoughtFor });
+      one("summary", details).replaceChildren(...told.childNodes);
+    }
+    const prose = one(".prose", stored);
+    content.className = prose.className;
+    if (shape(prose) !== shape(content)) patch(content, prose);
+    while (content.nextSibling) content.nextSibling.remove();
+    while (prose.nextSibling) element.append(prose.nextSibling);
+  }
+
+  #rest() {
+    clearInterval(this.clock);
+    clearTimeout(this.settling);
+    cancelAnimationFrame(this.frame);
+  }
+
+  #onFrame() {
+    // An answer that takes longer to show is shown less often, and the page stays quick.
+    if (performance.now() < this.restUntil) {
+      this.frame = requestAnimationFrame(() => this.#onFrame());
+      return;
+    }
+    const began = performance.now();
+    this.#draw();
+    const took = performance.now() - began;
+    this.restUntil = took > DRAW_MILLISECONDS ? performance.now() + took * 3 : 0;
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => {
+      this.prose.draw({ settle: true });
+      grown();
+    }, SETTLED_AFTER);
   }
 
   #draw() {
@@ -77,7 +127,7 @@ export class LiveAnswer {
     if (reasoning) {
       this.thoughtFrom ??= performance.now();
       this.details.hidden = false;
-      this.reasoning.append(reasoning);
+      this.#think(reasoning);
     }
     if (message) {
       if (this.thoughtFrom !== null && this.thoughtFor === undefined) {
@@ -90,16 +140,22 @@ export class LiveAnswer {
   }
 
   #write(piece) {
-    const last = this.content.lastElementChild;
-    if (!last || (last.textContent.length > BLOCK_CHARS && last.textContent.endsWith("\n\n"))) {
-      const block = document.createElement("div");
-      block.append(document.createTextNode(piece));
-      this.content.append(block);
-      return;
+    this.prose.append(piece);
+    this.prose.draw();
+  }
+
+  /** Thoughts are shown as they are, a block for each line, so that only the last is laid out again. */
+  #think(piece) {
+    for (const line of piece.split(/(?<=\n)/)) {
+      const last = this.reasoning.lastElementChild;
+      if (last && !last.textContent.endsWith("\n")) {
+        last.firstChild.appendData(line);
+      } else {
+        const block = document.createElement("div");
+        block.append(line);
+        this.reasoning.append(block);
+      }
     }
-    const cut = last.textContent.length > BLOCK_CHARS ? piece.indexOf("\n\n") : -1;
-    last.firstChild.appendData(cut < 0 ? piece : piece.slice(0, cut + 2));
-    if (cut >= 0 && cut + 2 < piece.length) this.#write(piece.slice(cut + 2));
   }
 
   #tick() {

@@ -2,6 +2,7 @@
 
 import { Failure, json, newKey, request } from "./api.js";
 import { LiveAnswer } from "./answer.js";
+import * as code from "./code.js";
 import { copy } from "./copying.js";
 import { all, announce, clone, make, one, pause } from "./dom.js";
 import { confirmed, sent, unconfirmed } from "./drafts.js";
@@ -422,14 +423,9 @@ export class Conversation extends EventTarget {
 
   // --- buttons of messages -------------------------------------------------------------------------
 
-  /** Give code its copy buttons, and waits their countdown. */
+  /** Give code its button and colours, and waits their countdown. */
   decorate(root) {
-    for (const figure of all("figure.code", root)) {
-      if (one(".code-copy", figure)) continue;
-      const button = make("button", { type: "button", className: "code-copy" }, text("copy"));
-      button.setAttribute("aria-label", text("copyCode"));
-      one("figcaption", figure).append(button);
-    }
+    code.decorate(root);
     for (const place of [root, ...all("[data-retry-after]", root)]) {
       const button = place.dataset?.retryAfter ? one("[data-regenerate]", place) : null;
       if (button) wait(button, Number(place.dataset.retryAfter));

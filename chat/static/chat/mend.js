@@ -1,0 +1,131 @@
+// Markup that is still being written, shown as what it will most likely be.
+//
+// What may yet turn into something else is held back for the moment, and what
+// is open is closed, so that nothing on the screen has to be taken back.
+
+const ONLY_MARKUP = /^(?:[ \t]|>[ \t]?)*(?:[-*+_=~`#|:>]+|\d{1,9}[.)]?|\\[[(]?|\$\$?)[ \t]*$/;
+const FENCE_OPENS = /^(?:[ \t]|>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*(?:`{3,}[^`]*|~{3,}.*)$/;
+const REFERENCE = /^ {0,3}\[[^\]]+\]:.*$/;
+const ROW = /^ {0,3}\|/;
+
+/** Return the part of a growing text that can be shown; the rest is a moment too young. */
+export function settled(text) {
+  let end = text.lastIndexOf("\n") + 1;
+  const last = text.slice(end);
+  const held = last && (ONLY_MARKUP.test(last) || FENCE_OPENS.test(last) || REFERENCE.test(last));
+  if (!held) end = text.length;
+  return text.slice(0, beforeTable(text, end));
+}
+
+/** A first row is a table only when the line below it is whole: until then, neither is shown. */
+function beforeTable(text, end) {
+  const whole = text.lastIndexOf("\n", end - 1) + 1;
+  let start = ROW.test(text.slice(whole, end)) ? whole : -1;
+  let rows = start < 0 ? 0 : 1;
+  for (let line = whole; line > 0 && rows < 3; ) {
+    const above = text.lastIndexOf("\n", line - 2) + 1;
+    if (!ROW.test(text.slice(above, line))) break;
+    [line, start] = [above, above];
+    rows += 1;
+  }
+  const complete = whole === end ? rows : rows - 1;
+  return rows > 0 && rows < 3 && complete < 2 ? start : end;
+}
+
+/** Teach the parser to close what is open at the end of a text that grows (`env.growing`). */
+export function extend(parser) {
+  parser.core.ruler.before("inline", "mend", (state) => {
+    if (!state.env.growing) return;
+    const token = lastOpen(state.tokens, state.src);
+    if (!token) return;
+    token.content = closed(token.content, state.env.references ?? {});
+    state.env.open = token.children;
+  });
+  parser.inline.ruler2.before("balance_pairs", "mend", (state) => {
+    if (state.env.open === state.tokens) pair(state);
+  });
+}
+
+/** Return the last text of a document, where it reaches its very end. */
+function lastOpen(tokens, source) {
+  const lines = source.split("\n").length - 1;
+  for (let index = tokens.length - 1; index >= 0; index -= 1) {
+    const token = tokens[index];
+    if (token.nesting === -1) continue;
+    if (token.type !== "inline") return null;
+    return (token.map?.[1] ?? lines) >= lines ? token : null;
+  }
+  return null;
+}
+
+function closed(text, references) {
+  const code = openCode(text);
+  if (code) {
+    const said = text.slice(code.at + code.length).replace(/`+$/, "");
+    return said.trim() ? text.slice(0, code.at + code.length) + said + "`".repeat(code.length) : text.slice(0, code.at);
+  }
+  return text
+    .replace(/!?\[([^[\]]*)\]\([^()\s]*(?:\s+["'(]?[^"'()]*["')]?)?$/, "$1")
+    .replace(/!?\[([^[\]]*)\]?$/, (whole, label) => (label.trim().toLowerCase().toUpperCase() in references ? whole : label))
+    .replace(/<((?:https?:|mailto:)[^\s<>]*)$/, "$1")
+    .replace(/&#?\w{0,31}$/, "")
+    .replace(/(^|[^\\])((?:\\\\)*)\\[[(]?$/, "$1$2")
+    .replace(/(?<![~\\])~$|!$/, "");
+}
+
+/** Find a code span that has begun and not ended. */
+function openCode(text) {
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === "\\") at += 1;
+    if (text[at] !== "`" || text[at - 1] === "\\") continue;
+    const [run] = /^`+/.exec(text.slice(at));
+    const rest = text.slice(at + run.length);
+    const end = new RegExp(`(?<!\`)${run}(?!\`)`).exec(rest);
+    if (!end) return { at, length: run.length };
+    at += run.length + end.index + run.length - 1;
+  }
+  return null;
+}
+
+/** Close emphasis that is open, and hide markers after which nothing has come yet. */
+function pair(state) {
+  const runs = [];
+  for (const delimiter of state.delimiters) {
+    const last = runs.at(-1);
+    if (last && last.marker === delimiter.marker && last.end + 1 === delimiter.token) {
+      last.members.push(delimiter);
+      last.end += 1;
+    } else {
+      const { marker, open, close, word, token } = delimiter;
+      runs.push({ marker, open, close, word, members: [delimiter], end: token });
+    }
+  }
+  const opened = [];
+  for (const run of runs) {
+    run.left = run.members.length;
+    const partner = run.close ? opened.findLastIndex((one) => one.marker === run.marker) : -1;
+    const atEnd = run.end === state.tokens.length - 1 && !state.pending;
+    if (partner >= 0 && !(atEnd && run.left < opened[partner].left)) {
+      const used = Math.min(run.left, opened[partner].left);
+      opened[partner].left -= used;
+      run.left -= used;
+      opened.length = opened[partner].left ? partner + 1 : partner;
+    }
+    if (atEnd && run.left) hide(state, run);
+    else if (run.open && !run.word && run.left) opened.push(run);
+  }
+  for (const run of opened.reverse()) {
+    for (const { marker } of run.members.slice(0, run.left)) {
+      const token = state.push("text", "", 0);
+      token.content = String.fromCharCode(marker).repeat(marker === 0x7e ? 2 : 1);
+      const length = run.members.length;
+      state.delimiters.push({ marker, length, token: state.tokens.length - 1, end: -1, open: false, close: true });
+    }
+  }
+}
+
+function hide(state, run) {
+  const hidden = new Set(run.members.slice(run.members.length - run.left));
+  for (const { token } of hidden) state.tokens[token].content = "";
+  state.delimiters = state.delimiters.filter((delimiter) => !hidden.has(delimiter));
+}

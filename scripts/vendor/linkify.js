@@ -1,0 +1,3 @@
+// Finding bare addresses in text is switched off: the server does not do it either.
+
+export default function LinkifyIt() {}
