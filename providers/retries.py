@@ -9,6 +9,13 @@ MAX_RETRIES = 2
 MAX_SECONDS = 30.0
 MAX_PAUSE = 10.0
 FIRST_PAUSE = 0.5
+# So many times a question may be changed to what the provider will take.
+MAX_REPAIRS = 4
+
+
+def may_repair(*, repairs: int, elapsed: float) -> bool:
+    """Return whether a question that was refused may be changed and asked once more."""
+    return repairs < MAX_REPAIRS and elapsed < MAX_SECONDS
 
 
 def pause_before_retry(fault: ProviderError, *, retries: int, elapsed: float) -> float | None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
 from ..errors import AnswerTooLarge, ModelNotFound, ProviderError
 from ..faults import seal, unreadable
-from ..retries import pause_before_retry
+from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json
 from ..transport import limits, secrets_in
@@ -49,7 +49,7 @@ class Reader(Protocol):
     def feed(self, data: bytes) -> Sequence[StreamPart]: ...
 
     def rest(self) -> Sequence[StreamPart]:
-        """Return what was held back, the usage last."""
+        """Return what was held back."""
         ...
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -78,7 +78,7 @@ async def read_answer(
     secrets = secrets_in(headers)
     loop = asyncio.get_running_loop()
     since = loop.time()
-    retries = 0
+    retries = repairs = 0
     most = limits().answer_chars
     while True:
         reader = new_reader()
@@ -115,9 +115,11 @@ async def read_answer(
             seal(fault, secrets)
             if chars:
                 raise
-            if repair(fault):
+            elapsed = loop.time() - since
+            if may_repair(repairs=repairs, elapsed=elapsed) and repair(fault):
+                repairs += 1
                 continue
-            pause = pause_before_retry(fault, retries=retries, elapsed=loop.time() - since)
+            pause = pause_before_retry(fault, retries=retries, elapsed=elapsed)
             if pause is None:
                 raise
             retries += 1

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from providers import retries
+from providers.adapters.anthropic import AnthropicAdapter
 from providers.adapters.openai import OpenAIAdapter
 from providers.base import ChatMessage, ChatRequest
 from providers.errors import (
@@ -13,6 +14,7 @@ from providers.errors import (
     BrokenStream,
     InvalidCredentials,
     ProviderOverloaded,
+    ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
     QuotaExceeded,
@@ -157,3 +159,24 @@ def test_the_pauses_grow_and_are_bounded():
     assert retries.pause_before_retry(ProviderTimeout(), retries=0, elapsed=0) is None
     assert retries.pause_before_retry(ProviderTimeout(unsent=True), retries=0, elapsed=0) is not None
     assert retries.pause_before_retry(AddressRefused(), retries=0, elapsed=0) is None
+
+
+async def test_a_question_is_changed_a_few_times_at_most():
+    """A server can find fault with every question anew."""
+
+    async def answer(wire):
+        most = wire.request.json["max_tokens"]
+        said = {"error": {"message": f"max_tokens: {most} > {most - 1}, which is the maximum"}}
+        await plain(400, json.dumps(said).encode())(wire)
+
+    async with serving(answer) as server:
+        got = await over_http(AnthropicAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (type(got.error), len(server.requests)) == (ProviderRejected, 1 + retries.MAX_REPAIRS)
+
+
+@pytest.mark.parametrize(
+    ("repairs", "elapsed", "may"), [(0, 0.0, True), (3, 29.0, True), (4, 0.0, False), (0, 30.0, False)]
+)
+def test_changing_a_question_has_its_bounds(repairs, elapsed, may):
+    assert retries.may_repair(repairs=repairs, elapsed=elapsed) is may
