@@ -14,6 +14,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from uuid import UUID
 
 from chat import events, faults, metrics
@@ -24,6 +26,8 @@ from providers.errors import ProviderError, ProviderTimeout
 logger = logging.getLogger(__name__)
 
 PING_SECONDS = 15
+# Pieces that everybody has are joined each time there are so many more.
+MERGE_PIECES = 5000
 LAST_SAVE_SECONDS = 3
 
 
@@ -59,11 +63,12 @@ class Opening:
 class Reader:
     """One who follows an answer; waits on `future` when there is nothing new."""
 
-    __slots__ = ("future", "sent_at")
+    __slots__ = ("future", "sent_at", "taken")
 
     def __init__(self, now: float) -> None:
         self.future: asyncio.Future[None] | None = None
         self.sent_at = now
+        self.taken = 0  # of the answer's pieces
 
     def wake(self) -> None:
         future, self.future = self.future, None
@@ -88,7 +93,12 @@ class RunningAnswer:
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
         self.outcome: Outcome | None = None
-        self.kept_pieces = len(self.pieces)
+        # How many characters there are, and how many of them a checkpoint has stored.
+        self.chars = self.kept_chars = len(reasoning) + len(content)
+        # The text of the first so many pieces, joined.
+        self._joined = (reasoning, content)
+        self._joined_pieces = len(self.pieces)
+        self._merge_at = MERGE_PIECES
         self.ended = asyncio.Event()
         self._readers: list[Reader] = []
         self._task: asyncio.Task[None] | None = None
@@ -115,16 +125,38 @@ class RunningAnswer:
         if self.first_token_at is None:
             self.first_token_at = asyncio.get_running_loop().time()
         self.pieces.append((is_reasoning, text))
+        self.chars += len(text)
+        if len(self.pieces) >= self._merge_at:
+            self._merge()
         for reader in self._readers:
             reader.wake()
 
     def texts(self) -> tuple[str, str]:
-        """Return the reasoning and the content so far, and join what was in pieces."""
-        if len(self.pieces) == 0:
-            return "", ""
-        reasoning = "".join(text for is_reasoning, text in self.pieces if is_reasoning)
-        content = "".join(text for is_reasoning, text in self.pieces if not is_reasoning)
-        return reasoning, content
+        """Return the reasoning and the content so far."""
+        new = self.pieces[self._joined_pieces :]
+        if new:
+            reasoning, content = self._joined
+            self._joined = (
+                reasoning + "".join([text for is_reasoning, text in new if is_reasoning]),
+                content + "".join([text for is_reasoning, text in new if not is_reasoning]),
+            )
+            self._joined_pieces = len(self.pieces)
+        return self._joined
+
+    def _merge(self) -> None:
+        """Join the pieces that every reader has taken: there may be millions, of a letter each."""
+        self.texts()
+        taken = min([len(self.pieces), *(reader.taken for reader in self._readers)])
+        merged = [
+            (is_reasoning, "".join([text for _, text in run]))
+            for is_reasoning, run in groupby(self.pieces[:taken], key=itemgetter(0))
+        ]
+        gone = taken - len(merged)
+        self.pieces[:taken] = merged
+        self._joined_pieces -= gone
+        for reader in self._readers:
+            reader.taken -= gone
+        self._merge_at = len(self.pieces) + MERGE_PIECES
 
     def milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.started_at) * 1000)
@@ -235,14 +267,14 @@ class RunningAnswer:
         self._readers.append(reader)
         try:
             yield self.opening.encode(position)
-            taken, batch, position = self._after(position)
+            reader.taken, batch, position = self._after(position)
             while True:
                 if batch:
                     yield batch
                     reader.sent_at = loop.time()
-                if taken < len(self.pieces):
-                    batch, position = self._encode(taken, position)
-                    taken = len(self.pieces)
+                if reader.taken < len(self.pieces):
+                    batch, position = self._encode(reader.taken, position)
+                    reader.taken = len(self.pieces)
                     continue
                 if self.outcome is not None:
                     yield final(self, self.outcome, position)
@@ -250,7 +282,7 @@ class RunningAnswer:
                 batch = b""
                 reader.future = loop.create_future()
                 await reader.future
-                if taken == len(self.pieces) and self.outcome is None:
+                if reader.taken == len(self.pieces) and self.outcome is None:
                     batch = events.PING
         finally:
             self._readers.remove(reader)

@@ -33,12 +33,12 @@ async def keep(*, with_text: bool) -> None:
     answers = list(running.values())
     if not answers:
         return
-    grown = [answer for answer in answers if len(answer.pieces) > answer.kept_pieces] if with_text else []
-    counts = [len(answer.pieces) for answer in grown]
+    grown = [answer for answer in answers if answer.chars > answer.kept_chars] if with_text else []
+    counts = [answer.chars for answer in grown]
     snapshots = [Snapshot(answer.id, *answer.texts()) for answer in grown]
     wanted = await in_db(_store, snapshots, [answer.id for answer in answers])
     for answer, count in zip(grown, counts, strict=True):
-        answer.kept_pieces = count
+        answer.kept_chars = count
     stop_all(answer for answer in answers if answer.id not in wanted)
 
 
