@@ -12,13 +12,14 @@ import { resumed, started } from "./following.js";
 import { fragment, part } from "./fragments.js";
 import { leave } from "./leaving.js";
 import { atEnd, toEnd } from "./reader.js";
+import * as storage from "./storage.js";
 import { data, text } from "./texts.js";
 
 const UNDO_SECONDS = 10;
 
 /**
- * Tells `changed` when an answer begins or is over, `opened` when the server has it, `ended` when its text is
- * whole, `refused` with what could not be sent, and `again` when somebody wants another answer.
+ * Tells `changed` when an answer begins or is over, `opened` when the server has it, `refused` with what could not
+ * be sent, `again` when somebody wants another answer, and `rearranged` when a branch was chosen or a message deleted.
  */
 export class Conversation extends EventTarget {
   #closeEditor = null;
@@ -37,6 +38,7 @@ export class Conversation extends EventTarget {
     element.addEventListener("click", (event) => this.#clicked(event));
     addEventListener("pagehide", () => this.#deleting?.commit({ keepalive: true }));
     this.decorate(element);
+    this.#hideDeleted();
   }
 
   get busy() {
@@ -235,7 +237,6 @@ export class Conversation extends EventTarget {
     }
     if (failed && begun) this.trouble(failed);
     else if (failed) refused(failed);
-    else this.dispatchEvent(new Event("ended"));
     this.#mend();
   }
 
@@ -346,7 +347,7 @@ export class Conversation extends EventTarget {
     const [previous, next] = arrows;
     const wanted = forward ? [next, previous] : [previous, next];
     wanted.find((arrow) => arrow && !arrow.disabled)?.focus({ preventScroll: true });
-    this.dispatchEvent(new Event("ended"));
+    this.dispatchEvent(new Event("rearranged"));
   }
 
   // --- deleting ------------------------------------------------------------------------------------
@@ -373,6 +374,8 @@ export class Conversation extends EventTarget {
     };
     const commit = async ({ keepalive = false } = {}) => {
       over();
+      // The next page may be rendered before the server has heard of it.
+      if (keepalive) storage.write(`deleted:${this.sessionId}`, message.dataset.message);
       try {
         await request("DELETE", `/api/chat/messages/${message.dataset.message}`, { keepalive });
       } catch (failure) {
@@ -382,7 +385,7 @@ export class Conversation extends EventTarget {
         }
       }
       gone.forEach((element) => element.remove());
-      this.dispatchEvent(new Event("ended"));
+      this.dispatchEvent(new Event("rearranged"));
     };
     const later = () => {
       clearTimeout(timer);
@@ -399,6 +402,20 @@ export class Conversation extends EventTarget {
     if (byKeyboard) undo.focus();
     announce(one("span", row).textContent);
     later();
+  }
+
+  /** Keep out of sight what the page before this one has deleted with its last breath. */
+  #hideDeleted() {
+    const name = `deleted:${this.sessionId}`;
+    const message = this.#byId(`m-${storage.read(name)}`);
+    storage.write(name, null);
+    if (!message) return;
+    const gone = following(message).filter((element) => element.matches(".message"));
+    gone.forEach((element) => (element.hidden = true));
+    setTimeout(() => {
+      gone.forEach((element) => (element.hidden = false));
+      this.sync();
+    }, 1500);
   }
 
   /** Take the last deletion back; tells whether there was one. */

@@ -194,6 +194,7 @@ export function keep() {
   });
   document.addEventListener("visibilitychange", () => document.hidden || refresh());
   addEventListener("online", refresh);
+  addEventListener("pageshow", ({ persisted }) => persisted && refresh());
   setInterval(() => {
     if (document.hidden) return;
     const pause = one("[data-answering]", place) ? SOON : LATER;

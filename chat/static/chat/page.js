@@ -53,7 +53,7 @@ function connect(conversation, composer) {
     }
     changed();
   });
-  conversation.addEventListener("ended", changed);
+  conversation.addEventListener("rearranged", changed);
   conversation.addEventListener("again", ({ detail: { message, elsewhere } }) => {
     const chosen = composer?.values ?? {};
     if (!elsewhere) conversation.regenerate(message, { provider: chosen.provider, model: chosen.model });
@@ -90,10 +90,11 @@ function follow(conversation) {
   });
   document.addEventListener("visibilitychange", () => document.hidden || conversation.sync());
   addEventListener("online", () => conversation.sync());
+  addEventListener("pageshow", ({ persisted }) => persisted && conversation.sync());
   let seen = null;
   list.list.addEventListener("refreshed", () => {
     const link = conversation.sessionId && list.entry(conversation.sessionId);
-    if (!link) return;
+    if (!link?.dataset.updated) return;
     sessions.showTitle(link.title);
     const state = `${link.dataset.updated} ${link.hasAttribute("data-answering")}`;
     const news = seen !== null && state !== seen;
