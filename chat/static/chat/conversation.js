@@ -4,7 +4,7 @@ import { Failure, json, newKey, request } from "./api.js";
 import { LiveAnswer } from "./answer.js";
 import * as code from "./code.js";
 import { copy } from "./copying.js";
-import { all, announce, clone, make, one, pause } from "./dom.js";
+import { all, announce, clone, one, pause } from "./dom.js";
 import { confirmed, sent, unconfirmed } from "./drafts.js";
 import { edit } from "./editor.js";
 import { notice, wait } from "./failures.js";
@@ -445,7 +445,9 @@ export class Conversation extends EventTarget {
     code.decorate(root);
     for (const place of [root, ...all("[data-retry-after]", root)]) {
       const button = place.dataset?.retryAfter ? one("[data-regenerate]", place) : null;
-      if (button) wait(button, Number(place.dataset.retryAfter));
+      if (!button) continue;
+      wait(button, Number(place.dataset.retryAfter));
+      delete place.dataset.retryAfter; // once is enough
     }
   }
 
