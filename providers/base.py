@@ -41,7 +41,7 @@ class ReasoningDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Token counts as billed; a later `Usage` replaces an earlier one.
+    """Token counts as billed, as soon as they are known; a later `Usage` replaces an earlier one.
 
     `output_tokens` includes the reasoning tokens and `input_tokens` the cached
     ones, whichever way the provider counts. `None` means it did not say.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..base import (
@@ -15,7 +16,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
-from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
@@ -24,6 +25,7 @@ from .reading import (
     MAX_PAGES,
     bounded,
     count,
+    entries,
     cursor,
     model_info,
     named,
@@ -180,6 +182,9 @@ class MessagesReader:
         elif kind == "message_start":
             message = event.get("message")
             self._count(message.get("usage") if isinstance(message, dict) else None)
+            if usage := parse_usage(self._counts):
+                # What it says of the output is where the count begins.
+                parts.append(replace(usage, output_tokens=None))
         elif kind == "message_delta":
             self._stop(event.get("delta"))
             self._count(event.get("usage"))
@@ -258,11 +263,8 @@ def parse_usage(counts: dict[str, int]) -> Usage | None:
 
 
 def parse_models(page: Any) -> list[ModelInfo]:
-    entries = page.get("data") if isinstance(page, dict) else None
-    if not isinstance(entries, list):
-        raise WrongAddress("no list of models")
+    listed = page.get("data") if isinstance(page, dict) else None
     return bounded(
         model_info(entry.get("id"), entry.get("display_name"), count(entry, "max_input_tokens"))
-        for entry in entries
-        if isinstance(entry, dict)
+        for entry in entries(listed)
     )

@@ -14,7 +14,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
-from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
@@ -23,6 +23,7 @@ from .reading import (
     MAX_PAGES,
     bounded,
     count,
+    entries,
     cursor,
     model_in_path,
     model_info,
@@ -149,7 +150,6 @@ class GeminiReader:
     ending = False
 
     def __init__(self) -> None:
-        self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._error: ProviderError | None = None
         self._calls = False
@@ -169,7 +169,8 @@ class GeminiReader:
         for candidate in candidates if isinstance(candidates, list) else []:
             if isinstance(candidate, dict) and not candidate.get("index"):
                 self._candidate(candidate, parts)
-        self._usage = parse_usage(response.get("usageMetadata")) or self._usage
+        if (usage := parse_usage(response.get("usageMetadata"))) is not None:
+            parts.append(usage)
         feedback = response.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
             self._finish = FinishReason.CONTENT_FILTER
@@ -180,8 +181,6 @@ class GeminiReader:
             parts.append(ReasoningDelta(thought))
         if text := self._text.end():
             parts.append(TextDelta(text))
-        if self._usage is not None:
-            parts.append(self._usage)
         return parts
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -223,12 +222,10 @@ def parse_usage(usage: Any) -> Usage | None:
 
 
 def parse_models(page: Any) -> list[ModelInfo]:
-    entries = page.get("models", []) if isinstance(page, dict) else None
-    if not isinstance(entries, list):
-        raise WrongAddress("no list of models")
+    listed = page.get("models", []) if isinstance(page, dict) else None
     models: list[ModelInfo | None] = []
-    for entry in entries:
-        if not isinstance(entry, dict) or not isinstance(id_ := entry.get("name"), str):
+    for entry in entries(listed):
+        if not isinstance(id_ := entry.get("name"), str):
             continue
         methods = entry.get("supportedGenerationMethods")
         if isinstance(methods, list) and "generateContent" not in methods:

@@ -13,11 +13,11 @@ from ..base import (
     TextDelta,
     Usage,
 )
-from ..errors import BrokenStream, ProviderError, WrongAddress
+from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_lines
-from .reading import bounded, count, model_info, named, objects, read_answer
+from .reading import bounded, count, entries, model_info, named, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -80,7 +80,6 @@ class OllamaReader:
 
     def __init__(self) -> None:
         self.done = False
-        self._usage: Usage | None = None
         self._finish = FinishReason.STOP
         self._error: ProviderError | None = None
         self._calls = False
@@ -97,7 +96,7 @@ class OllamaReader:
             if isinstance(message := line.get("message"), dict):
                 self._message(message, parts)
             if line.get("done"):
-                self._end(line)
+                self._end(line, parts)
         return parts
 
     def rest(self) -> Sequence[StreamPart]:
@@ -106,8 +105,6 @@ class OllamaReader:
             parts.append(ReasoningDelta(thought))
         parts += self._tags.feed(self._text.end())
         parts += self._tags.end()
-        if self._usage is not None:
-            parts.append(self._usage)
         return parts
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -133,18 +130,15 @@ class OllamaReader:
                 parts += self._tags.feed(text)
         self._calls |= bool(message.get("tool_calls"))
 
-    def _end(self, line: dict[str, Any]) -> None:
+    def _end(self, line: dict[str, Any], parts: list[StreamPart]) -> None:
         self.done = True
         # "load" and "unload" mean that nothing was asked of the model.
         self._finish = _FINISH.get(named(line.get("done_reason") or "stop"), FinishReason.OTHER)
         read, written = count(line, "prompt_eval_count"), count(line, "eval_count")
         if read is not None or written is not None:
-            self._usage = Usage(read, written)
+            parts.append(Usage(read, written))
 
 
 def parse_models(answer: Any) -> list[ModelInfo]:
-    entries = answer.get("models") if isinstance(answer, dict) else None
-    if not isinstance(entries, list):
-        raise WrongAddress("no list of models")
-    ids = [entry.get("model") or entry.get("name") for entry in entries if isinstance(entry, dict)]
-    return bounded(model_info(id_) for id_ in ids)
+    listed = answer.get("models") if isinstance(answer, dict) else None
+    return bounded(model_info(entry.get("model") or entry.get("name")) for entry in entries(listed))

@@ -21,12 +21,11 @@ from ..errors import (
     ProviderError,
     ProviderOverloaded,
     ProviderUnavailable,
-    WrongAddress,
 )
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import DONE, bounded, count, joined, model_info, named, objects, read_answer
+from .reading import DONE, bounded, count, entries, joined, model_info, named, objects, read_answer
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -65,6 +64,10 @@ _FAILED: dict[str, type[ProviderError]] = {
     "network_error": ProviderUnavailable,
     "insufficient_system_resource": ProviderOverloaded,
 }
+
+# Nobody asks for several answers, and no model has so many hosts.
+_MOST_CHOICES = 100
+_MOST_HOSTS = 100
 
 
 class OpenAIAdapter:
@@ -154,17 +157,17 @@ def drop_parameter(body: dict[str, Any], name: str, tried: set[str]) -> bool:
 class ChatReader:
     """The chunks of one answer, turned into parts. Pure: data in, parts out.
 
-    What can only be told at the end (usage, how it finished, an error that more
-    chunks follow) is kept until then.
+    What can only be told at the end (how it finished, an error that more chunks
+    follow) is kept until then.
     """
 
     def __init__(self) -> None:
         self.done = False
-        self._began = False
-        self._usage: Usage | None = None
         self._finish: str | None = None
         self._refused = False
         self._error: ProviderError | None = None
+        self._spoke = False
+        self._thinks = False
         self._text = TextCleaner()
         self._thought = TextCleaner()
         self._tags = ThinkTags()
@@ -187,8 +190,6 @@ class ChatReader:
                 self.done = True
             else:
                 self._chunk(chunk, parts)
-        if parts:
-            self._began = True
         return parts
 
     def _only_text(self, data: bytes) -> str | None:
@@ -222,14 +223,14 @@ class ChatReader:
             self._note_error(chunk, error)
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
-            for choice in choices:
+            for choice in choices[:_MOST_CHOICES]:
                 # Where several answers were made only the first is ours.
                 if isinstance(choice, dict) and not choice.get("index"):
                     self._choice(choice, parts)
         if usage := chunk.get("usage"):
-            self._usage = parse_usage(usage) or self._usage
+            _count(usage, parts)
         elif groq := chunk.get("x_groq"):
-            self._groq(groq)
+            self._groq(groq, parts)
 
     def rest(self) -> list[StreamPart]:
         """Return what was held back."""
@@ -238,10 +239,6 @@ class ChatReader:
             parts.append(ReasoningDelta(thought))
         parts += self._tags.feed(self._text.end())
         parts += self._tags.end()
-        if parts:
-            self._began = True
-        if self._usage is not None:
-            parts.append(self._usage)
         return parts
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -259,7 +256,7 @@ class ChatReader:
             raise broken
         if not self.done:
             raise BrokenStream("the stream ended without a finish reason or an end marker")
-        if not self._began:
+        if not (self._spoke or self._thinks):
             raise BrokenStream("an end marker and no answer before it")
         return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
 
@@ -270,10 +267,10 @@ class ChatReader:
         if "choices" not in chunk:
             self.done = True
 
-    def _groq(self, extra: Any) -> None:
+    def _groq(self, extra: Any, parts: list[StreamPart]) -> None:
         if not isinstance(extra, dict):
             return
-        self._usage = parse_usage(extra.get("usage")) or self._usage
+        _count(extra.get("usage"), parts)
         if error := extra.get("error"):
             self._note_error({"error": error}, error)
 
@@ -281,11 +278,10 @@ class ChatReader:
         if reason := choice.get("finish_reason"):
             self._finish = named(reason)
         if usage := choice.get("usage"):
-            self._usage = parse_usage(usage) or self._usage
-        # An answer that was not streamed has a message; Perplexity has both, the message growing.
+            _count(usage, parts)
         delta = choice.get("delta")
         if delta is None:
-            delta = choice.get("message")
+            delta = self._unsaid(choice.get("message"))
         if not isinstance(delta, dict):
             return
         thought = delta.get("reasoning_content") or delta.get("reasoning")
@@ -307,11 +303,25 @@ class ChatReader:
             self._refused = True
             self._say(refusal, parts)
 
+    def _unsaid(self, message: Any) -> Any:
+        """Return what a whole message adds to what came in pieces.
+
+        An answer that was not streamed has only that. In a stream some give one with
+        every piece, or as the last, and repeat in it all that was said.
+        """
+        if not isinstance(message, dict) or not (self._spoke or self._thinks):
+            return message
+        said = {"content", "refusal"} if self._spoke else set()
+        thought = {"reasoning_content", "reasoning", "reasoning_details"} if self._thinks else set()
+        return {name: value for name, value in message.items() if name not in said | thought}
+
     def _think(self, text: str, parts: list[StreamPart]) -> None:
+        self._thinks = True
         if text := self._thought.feed(text):
             parts.append(ReasoningDelta(text))
 
     def _say(self, text: str, parts: list[StreamPart]) -> None:
+        self._spoke = True
         text = self._text.feed(text)
         if self._tags.passed:
             if text:
@@ -340,6 +350,11 @@ def _details_text(details: Any) -> str:
     )
 
 
+def _count(usage: Any, parts: list[StreamPart]) -> None:
+    if (counted := parse_usage(usage)) is not None:
+        parts.append(counted)
+
+
 def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
@@ -360,13 +375,9 @@ def parse_usage(usage: Any) -> Usage | None:
 
 
 def parse_models(answer: Any) -> list[ModelInfo]:
-    entries = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
-    if not isinstance(entries, list):
-        raise WrongAddress("no list of models")
     models: list[ModelInfo | None] = []
-    for entry in entries:
-        if not isinstance(entry, dict):
-            continue
+    listed = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
+    for entry in entries(listed):
         # Mistral and Azure say of each model what it can do.
         abilities = entry.get("capabilities")
         if isinstance(abilities, dict) and False in (
@@ -383,5 +394,5 @@ def _context_window(entry: dict[str, Any]) -> int | None:
     own = count(entry, "context_length", "context_window", "max_context_length", "max_model_len")
     if own is None and isinstance(providers := entry.get("providers"), list):
         # Hugging Face's router: the longest that any host of it offers.
-        own = max(filter(None, (count(host, "context_length") for host in providers)), default=None)
+        own = max(filter(None, (count(host, "context_length") for host in providers[:_MOST_HOSTS])), default=None)
     return own if own is not None else count(entry.get("meta"), "n_ctx", "n_ctx_train")

@@ -90,7 +90,6 @@ class ResponsesReader:
 
     def __init__(self) -> None:
         self.done = False
-        self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._error: ProviderError | None = None
         self._refused = False
@@ -134,8 +133,6 @@ class ResponsesReader:
             parts.append(ReasoningDelta(thought))
         if text := self._text.end():
             parts.append(TextDelta(text))
-        if self._usage is not None:
-            parts.append(self._usage)
         return parts
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -165,7 +162,8 @@ class ResponsesReader:
         self.done = True
         if not isinstance(response, dict):
             response = {}
-        self._usage = parse_usage(response.get("usage")) or self._usage
+        if (usage := parse_usage(response.get("usage"))) is not None:
+            parts.append(usage)
         status = response.get("status")
         if status == "failed" or response.get("error"):
             self._fail({"error": response.get("error") or {"message": "the response failed"}})

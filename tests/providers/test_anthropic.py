@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers.adapters.anthropic import AnthropicAdapter, MessagesReader, build_body
-from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, Usage
+from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, TextDelta, Usage
 from providers.errors import BrokenStream, InvalidCredentials, ProviderOverloaded, WrongAddress
 
 from .reading import over_http, read
@@ -162,8 +162,17 @@ async def test_usage_counts_the_cache_and_the_last_word_holds():
 
     got = await read(MessagesReader, events(start, said("Hi"), last))
 
-    assert got.usages == [Usage(19, 7, None, 6)]
+    assert got.usage == Usage(19, 7, None, 6)
     assert got.finish == "stop"
+
+
+async def test_usage_is_told_as_soon_as_it_is_known():
+    """The answer may be stopped at any moment; what it says of the output at first is no count yet."""
+    start = {"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}}
+
+    got = await read(MessagesReader, events(start, said("Hi")))
+
+    assert got.parts[:2] == [Usage(10), TextDelta("Hi")]
 
 
 async def test_usage_is_told_of_an_answer_that_failed():

@@ -17,7 +17,7 @@ from providers.adapters.openai import (
     parse_models,
     parse_usage,
 )
-from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
+from providers.base import ChatMessage, ChatRequest, Finished, FinishReason, ModelInfo, TextDelta, Usage
 from providers.errors import (
     BrokenStream,
     ContentBlocked,
@@ -353,12 +353,35 @@ def test_usage_counts_everything_once(usage, counts):
     assert parse_usage(usage) == counts
 
 
-async def test_usage_on_every_chunk_is_told_once_and_last():
+async def test_usage_is_told_as_soon_as_it_is_known_and_the_last_word_holds():
     growing = [{**delta("a"), "usage": {"prompt_tokens": 1, "completion_tokens": n}} for n in (1, 2, 3)]
 
     got = await read(ChatReader, chunks(*growing, {**delta("", "stop"), "usage": None}))
 
-    assert got.usages == [Usage(1, 3)]
+    assert [part for part in got.parts if not isinstance(part, TextDelta)] == [
+        Usage(1, 1),
+        Usage(1, 2),
+        Usage(1, 3),
+        Finished(FinishReason.STOP),
+    ]
+
+
+@pytest.mark.parametrize(
+    "streamed",
+    [
+        [delta("Hel"), delta("lo")],
+        [{"choices": [{"delta": {"reasoning_content": "hm"}}]}, delta("Hel"), delta("lo")],
+        [{"choices": [{"delta": {"reasoning_content": "hm"}}]}],
+        [],
+    ],
+)
+async def test_a_whole_message_at_the_end_repeats_nothing(streamed):
+    message = {"role": "assistant", "content": "Hello", "reasoning_content": "hm"}
+    last = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+
+    got = await read(ChatReader, chunks(*streamed, last))
+
+    assert (got.text, got.reasoning, got.finish) == ("Hello", "hm", "stop")
 
 
 def test_parameters_are_sent_as_they_are_wanted():
