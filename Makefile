@@ -3,6 +3,7 @@
 # make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for three minutes
 # make lint    what must be clean before a change goes in
 # make format  let ruff rewrite what it can
+# make screenshots   take the pictures of docs/screenshots anew; ARGS="long 375" takes only some
 # make bench-reading   measure what reading a provider's stream costs, beside plain httpx; ARGS="--rounds 5" goes to it
 # make clean   remove the environments and caches; never the data
 #
@@ -19,7 +20,7 @@ DEV = .venv-dev/bin/python
 LINT_ENV = SECRET_KEY=only-for-static-checks-and-long-enough-for-them DATA_DIR=.mypy_cache DEBUG=0 \
 	DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MODULE=chatproject.settings
 
-.PHONY: run test bench lint format clean
+.PHONY: run test bench bench-reading screenshots lint format clean
 
 run:
 	@sh scripts/environment.sh .venv requirements.txt
@@ -50,6 +51,10 @@ format:
 bench-reading:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
 	@$(DEV) -m benchmarks.reading $(ARGS)
+
+screenshots:
+	@sh scripts/environment.sh .venv-dev requirements-dev.txt
+	@$(DEV) scripts/screenshots.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-output

@@ -144,13 +144,14 @@ class Upstream:
         finish: str | None = "stop",
         usage: dict[str, Any] | None = None,
         done_marker: bool = True,
+        name: str = "",
     ) -> Script:
         """Say how a new model answers, and return it; it is a plain model name to everybody else.
 
         Each string among the steps is one piece of the answer, `delay` seconds apart. With `body`, that is
         the whole answer instead, sent with `status`. Without `finish` or `done_marker` the stream lacks them.
         """
-        script = Script(f"scripted-{secrets.token_hex(6)}")
+        script = Script(name or f"scripted-{secrets.token_hex(6)}")
         script.steps, script.delay, script.status, script.headers = steps, delay, status, headers or {}
         script.body = json.dumps(body).encode() if isinstance(body, dict) else body
         script.finish, script.usage, script.done_marker = finish, usage, done_marker

@@ -27,6 +27,7 @@ def test_two_steps_lead_to_ones_own_model(newcomer, upstream):
     steps.get_by_role("link", name="OpenAI-compatible server").click()
     newcomer.fill("#baseUrl", upstream.base_url)
     newcomer.fill("#defaultModel", upstream.script("From a model of my own."))
+    newcomer.locator("#defaultModel:not([list])").wait_for()  # the page's script is there
     newcomer.get_by_role("button", name="Test").click()
     expect(newcomer.locator("#test-result")).to_contain_text("It works")
     newcomer.get_by_role("button", name="Save").click()

@@ -11,6 +11,7 @@ def test_a_key_is_stored_tried_and_never_shown(desk: Desk):
     desk.open("/settings")
     page.get_by_role("link", name="OpenAI-compatible server").click()
     page.fill("#apiKey", KEY)
+    page.locator("#defaultModel:not([list])").wait_for()  # the page's script is there
     page.get_by_role("button", name="Test").click()
     expect(page.locator("#test-result")).to_contain_text("It works")
     page.fill("#defaultModel", "a-model")
@@ -122,6 +123,7 @@ def test_the_default_model_is_chosen_from_the_providers_list(desk: Desk):
     page = desk.page
     wanted, other = desk.upstream.script("a"), desk.upstream.script("b")
     desk.open("/settings/providers/custom")
+    page.locator("#defaultModel:not([list])").wait_for()  # the page's script is there
     page.focus("#defaultModel")
     page.locator("#known-list button", has_text=str(other)).wait_for()
     page.fill("#defaultModel", wanted[-8:].upper())

@@ -44,7 +44,7 @@ def test_a_choice_holds_at_once_and_from_then_on(desk: Desk):
 
     sign_in(page, desk.server, desk.user)
     desk.open("/settings")
-    page.get_by_label("As the system").check()
+    page.get_by_label("System").check()
     expect(page.locator("html")).not_to_have_attribute("data-theme", "light")
     assert paper(page) == PAPER["dark"]
     desk.open("/")
@@ -62,7 +62,7 @@ def test_the_admin_follows_the_choice(page, sqlite_server):
         page.goto(f"{sqlite_server.base_url}/admin/")
         assert paper(page) == PAPER[theme]
     page.goto(f"{sqlite_server.base_url}/settings")
-    page.get_by_label("As the system").check()
+    page.get_by_label("System").check()
     page.wait_for_load_state("networkidle")
 
 
