@@ -1,5 +1,6 @@
 """What a person does with the page, in their words."""
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.server import Server, User
@@ -51,7 +52,7 @@ class Desk:
 
     @property
     def session_id(self) -> str:
-        return self.page.url.partition("/c/")[2].partition("#")[0]
+        return re.split("[?#]", self.page.url.partition("/c/")[2])[0]
 
     def stored(self) -> list[dict[str, object]]:
         return self.user.messages(self.session_id)

@@ -52,7 +52,7 @@ def test_a_title_is_changed_where_it_stands(desk: Desk):
     desk.send("A title to change")
     desk.answer()
     page.get_by_role("button", name="Rename").click()
-    field = page.get_by_label("Title")
+    field = page.get_by_label("Title", exact=True)
     expect(field).to_be_focused()
     field.fill("never mind")
     field.press("Escape")
@@ -301,7 +301,7 @@ def test_other_tabs_hear_of_everything(desk: Desk):
     desk.answer()
 
     page.get_by_role("button", name="Rename").click()
-    page.get_by_label("Title").fill("Renamed once")
+    page.get_by_label("Title", exact=True).fill("Renamed once")
     page.keyboard.press("Enter")
 
     expect(other.locator("#title")).to_have_text("Renamed once")

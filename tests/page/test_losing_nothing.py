@@ -91,7 +91,7 @@ def test_a_cut_connection_is_picked_up_where_it_was(desk: Desk):
 
 @pytest.mark.parametrize("end", ["asked to end", "killed"])
 def test_a_server_that_restarts_gives_back_what_it_had(page: Page, make_server, upstream, end: str):
-    server = make_server(CHAT_SHUTDOWN_GRACE_SECONDS="0")
+    server = make_server(CHAT_SHUTDOWN_GRACE_SECONDS="0.2")
     user = server.user()
     user.configure("custom", baseUrl=upstream.base_url, apiKey="sk-of-somebody-012345")
     sign_in(page, server, user)

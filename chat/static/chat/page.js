@@ -44,8 +44,9 @@ function connect(conversation, composer) {
     if (!conversation.busy) changed();
   });
   conversation.addEventListener("opened", ({ detail: { sessionId, title, isNew } }) => {
+    // A new conversation has its address now, and one that goes on is no longer looked at somewhere else.
+    if (isNew || location.search) history.replaceState(null, "", data.urls.conversation + sessionId);
     if (isNew) {
-      history.replaceState(null, "", data.urls.conversation + sessionId);
       composer.moveTo(sessionId);
       sessions.opened(sessionId);
       sessions.showTitle(title);
