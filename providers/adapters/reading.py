@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
-from ..errors import AnswerTooLarge, ModelNotFound, ProviderError
+from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress
 from ..faults import seal, unreadable
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
@@ -25,6 +25,8 @@ MAX_PAGES = 20
 MAX_MODELS = 2000
 MAX_MODEL_CHARS = 200
 MAX_LIST_BYTES = 1 << 20
+# What is looked at to find them.
+MAX_ENTRIES = 10_000
 _MAX_CURSOR = 2000
 # No count is higher; one that is would not fit into a database, nor into JavaScript.
 _MOST = 2**53
@@ -207,6 +209,13 @@ def model_info(id_: Any, name: Any = None, context_window: int | None = None) ->
         return None
     called = clean_text(name[:MAX_MODEL_CHARS]) if isinstance(name, str) else ""
     return ModelInfo(id_, called if called and called != id_ else None, context_window)
+
+
+def entries(listed: Any) -> list[dict[str, Any]]:
+    """Return what a list of models consists of, so far as it is looked at; raises `WrongAddress` for none."""
+    if not isinstance(listed, list):
+        raise WrongAddress("no list of models")
+    return [entry for entry in listed[:MAX_ENTRIES] if isinstance(entry, dict)]
 
 
 def bounded(models: Iterable[ModelInfo | None]) -> list[ModelInfo]:
