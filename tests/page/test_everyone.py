@@ -34,7 +34,13 @@ averyveryveryveryveryveryveryveryveryverylongwordthatdoesnotbreakanywhereatallbu
 """
 CONTRAST_ONLY = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 
-SETTLED = "document.getAnimations().every((animation) => !(animation instanceof CSSTransition))"
+SETTLED = """Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition)
+  .map((transition) => transition.finished.catch(() => null))).then(() => true)"""
+
+TOO_WIDE = """(width) => [...document.querySelectorAll("body *")]
+  .filter((element) => element.checkVisibility() && element.getBoundingClientRect().right > width)
+  .map((element) => `${element.outerHTML.slice(0, 90)} ends at ${element.getBoundingClientRect().right}`)
+"""
 
 each_language = pytest.mark.parametrize("page", LANGUAGES, indirect=True)
 
@@ -46,11 +52,11 @@ def find_nothing(page: Page, *, widths: tuple[int, ...] = WIDTHS, context: str |
         page.set_viewport_size({"width": width, "height": 900 if width > 700 else 740})
         for theme in ("light", "dark"):
             page.emulate_media(color_scheme=theme)
-            page.wait_for_function(SETTLED)
+            page.evaluate(SETTLED)
             # What the width decides has been looked at once; colours are what differs.
             found = violations(page, CONTRAST_ONLY if theme == "dark" else {}, context)
             assert not found, f"{width} px, {theme}:\n" + "\n".join(found)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"wider than {width} px"
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, page.evaluate(TOO_WIDE, width)
     page.set_viewport_size({"width": 1440, "height": 900})
 
 
