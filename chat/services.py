@@ -30,7 +30,7 @@ from chatproject import prepared
 from chatproject.prepared import Both, Select, Update
 from providers.base import ChatMessage, ChatRequest, Usage
 from providers.entries import output_limit
-from providers.estimates import estimate_usage
+from providers.estimates import whole_usage
 from providers.registry import ProviderAccess
 from providers.resolve import resolve
 
@@ -519,10 +519,11 @@ class Ended:
 
 
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
-    """Gather what `close_turn` stores; where the provider gave no usage, an estimate, marked as such."""
+    """Gather what `close_turn` stores; what the provider did not say of the usage is estimated, and marked."""
     reasoning, content = answer.texts()
-    if answer.usage is None and (reasoning or content):
-        answer.usage = estimate_usage(request, content, reasoning)
+    # An answer that failed at once may have cost nothing; one that ended well without a word did not.
+    if answer.usage is not None or reasoning or content or outcome.status == Status.COMPLETE:
+        answer.usage = whole_usage(answer.usage, request, content, reasoning)
     return Ended(
         message_id=answer.id,
         session_id=answer.opening.session_id,

@@ -1,6 +1,7 @@
 """Token counts where a provider gives none: a fair guess, and marked as one."""
 
 import re
+from dataclasses import replace
 
 from .base import ChatRequest, Usage
 
@@ -23,3 +24,15 @@ def estimate_usage(request: ChatRequest, text: str, reasoning: str = "") -> Usag
         reasoning_tokens=thought,
         estimated=True,
     )
+
+
+def whole_usage(usage: Usage | None, request: ChatRequest, text: str, reasoning: str) -> Usage:
+    """Return what the provider said, with a guess wherever it said nothing."""
+    if usage is not None and usage.input_tokens is not None and usage.output_tokens is not None:
+        return usage
+    guess = estimate_usage(request, text, reasoning)
+    if usage is None:
+        return guess
+    read = guess.input_tokens if usage.input_tokens is None else usage.input_tokens
+    written = guess.output_tokens if usage.output_tokens is None else usage.output_tokens
+    return replace(usage, input_tokens=read, output_tokens=written, estimated=True)

@@ -37,6 +37,37 @@ def test_stop_keeps_what_had_arrived_and_closes_the_connection(alice: User, upst
     assert not stopped(alice, session)
 
 
+def test_stop_keeps_the_usage_that_was_known(alice: User, upstream: Upstream) -> None:
+    known = (
+        b'data: {"choices":[],"usage":{"prompt_tokens":1234,"prompt_tokens_details":{"cached_tokens":7}}}\n\n'
+    )
+    model = upstream.script(Raw(known), "kept ", Hold(), "never")
+    with alice.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+
+        assert stopped(alice, session)
+
+        done = live.rest().done
+    assert (done["status"], done["usage"]["inputTokens"], done["usage"]["cachedTokens"]) == (
+        "stopped",
+        1234,
+        7,
+    )
+    assert done["usage"]["outputTokens"] > 0
+    assert done["usage"]["estimated"] is True
+
+
+def test_an_answer_without_a_word_has_an_estimate_of_what_was_asked(alice: User, upstream: Upstream) -> None:
+    model = upstream.script()
+    with alice.streaming("What do you say to this?", "custom", model) as live:
+        done = live.rest().done
+
+    assert done["status"] == "complete"
+    assert done["usage"]["inputTokens"] > 0
+    assert (done["usage"]["outputTokens"], done["usage"]["estimated"]) == (0, True)
+
+
 def test_stop_works_before_the_first_word(alice: User, upstream: Upstream) -> None:
     model = upstream.script(Hold(), "never")
     with alice.streaming("Hi", "custom", model) as live:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.base import ChatMessage, ChatRequest, Usage
-from providers.estimates import estimate_tokens, estimate_usage
+from providers.estimates import estimate_tokens, estimate_usage, whole_usage
 from providers.text import TextCleaner, clean_text, load_json
 
 ANY_TEXT = st.text(st.one_of(st.characters(codec=None), st.sampled_from("\0\ud83d\ude00a中")), max_size=12)
@@ -89,3 +89,18 @@ def test_an_estimate_says_that_it_is_one():
 
     assert estimate_usage(request, "c" * 80, "d" * 40) == Usage(20, 30, 10, None, estimated=True)
     assert estimate_usage(request, "") == Usage(20, 0, 0, None, estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [
+        (None, Usage(10, 5, 0, None, estimated=True)),
+        (Usage(7, None, None, 3), Usage(7, 5, None, 3, estimated=True)),
+        (Usage(None, 9), Usage(10, 9, estimated=True)),
+        (Usage(7, 0), Usage(7, 0)),
+    ],
+)
+def test_only_what_was_not_said_is_guessed(said, whole):
+    request = ChatRequest("m", (ChatMessage("user", "a" * 40),))
+
+    assert whole_usage(said, request, "b" * 20, "") == whole
