@@ -114,9 +114,12 @@ def history(request: HttpRequest) -> HttpResponse:
     """List all conversations, or find some: by day, newest first, a page at a time."""
     query = _sought(request)
     archived = request.GET.get("archived") == "1"
-    sessions = shown.with_answering(ChatSession.objects.for_user(request.user).filter(archived=archived))
+    sessions = shown.with_answering(ChatSession.objects.for_user(request.user))
     if query:
         sessions = sessions.matching(query)
+    # Whoever looks for something wants it wherever it lies, unless they look among what is archived.
+    if archived or not query:
+        sessions = sessions.filter(archived=archived)
     found, after = shown.page_of_sessions(sessions, request.GET.get("after", ""), HISTORY_SESSIONS)
     context = frame(request) | {
         "query": query,
@@ -134,7 +137,6 @@ def session_list(request: HttpRequest) -> HttpResponse:
     """Give the list at the side as it stands now, a later part of it, or what a search found."""
     sessions = ChatSession.objects.for_user(request.user)
     if query := _sought(request):
-        # What is found may be archived: whoever looks for something wants it, wherever it lies.
         rows = shown.with_answering(sessions.matching(query))
         found, _after = shown.page_of_sessions(rows, "", SIDEBAR_FOUND)
         context: dict[str, Any] = {"query": query, "found": finding.found_in(found, query)}

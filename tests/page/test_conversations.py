@@ -116,6 +116,9 @@ def test_what_is_archived_lies_apart_and_comes_back(desk: Desk):
     desk.open("/history")
     expect(page.locator("#history [data-session]")).to_have_count(0)
 
+    desk.open("/history?q=later")
+    expect(page.locator("#history .hit-title")).to_have_text(re.compile("For later.*Archived"))
+
     page.click("text=Archived conversations")
     page.locator("#history [data-menu]").click()
     page.get_by_role("menuitem", name="Bring back").click()
