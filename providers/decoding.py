@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from .errors import AnswerTooLarge, BrokenStream, WrongAddress
-from .sse import Decoder, Event, TooLong
-from .text import load_json
+from .sse import MAX_LINES, Decoder, Event, TooLong
+from .text import load_json, load_lines
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -12,8 +12,8 @@ _BLANK = b"\xef\xbb\xbf \t\r\n"
 async def events(
     chunks: AsyncIterator[bytes],
     *,
-    max_event: int = 8 << 20,
-    max_document: int = 16 << 20,
+    max_event: int = 4 << 20,
+    max_document: int = 4 << 20,
     max_body: int = 64 << 20,
 ) -> AsyncGenerator[list[Event], None]:
     """Yield a body's events: all that became whole, each time something did.
@@ -39,7 +39,7 @@ async def events(
             if batch := decoder.feed(chunk):
                 yield batch
     except TooLong as exc:
-        raise AnswerTooLarge(f"one {exc} of more than {max_event} bytes") from exc
+        raise AnswerTooLarge(str(exc)) from exc
     left = decoder.end()
     if batch := [event for event in (left, Event(decoder.stray)) if event and _is_whole(event.data)]:
         yield batch
@@ -48,11 +48,11 @@ async def events(
 
 
 async def lines(
-    chunks: AsyncIterator[bytes], *, max_line: int = 8 << 20, max_body: int = 64 << 20
+    chunks: AsyncIterator[bytes], *, max_line: int = 4 << 20, max_body: int = 64 << 20
 ) -> AsyncGenerator[list[Event], None]:
     """Yield a body's lines that are not empty, each as the data of an event."""
     rest: list[bytes] = []
-    size = total = 0
+    size = total = count = 0
     async for chunk in _with(_no_page(await _beginning(chunks)), chunks):
         total += len(chunk)
         if total > max_body:
@@ -61,6 +61,9 @@ async def lines(
         if newline:
             whole = b"".join((*rest, head)).split(b"\n")
             rest, size = [], 0
+            count += len(whole)
+            if count > MAX_LINES:
+                raise AnswerTooLarge(f"more than {MAX_LINES} lines")
             if batch := [Event(line) for line in whole if line.strip()]:
                 yield batch
         if tail:
@@ -74,7 +77,7 @@ async def lines(
         yield [Event(last)]
 
 
-async def document(chunks: AsyncIterator[bytes], *, max_bytes: int = 16 << 20) -> bytes:
+async def document(chunks: AsyncIterator[bytes], *, max_bytes: int = 4 << 20) -> bytes:
     """Return a body as a whole. Raises `WrongAddress` for a web page."""
     first = _no_page(await _beginning(chunks))
     pieces, size = [first], len(first)
@@ -110,11 +113,12 @@ async def _with(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[by
 
 def _is_whole(data: bytes) -> bool:
     """Whether data that nothing ended is complete all the same."""
-    if data.strip() in (b"", b"[DONE]"):
+    if not data.strip():
         return bool(data)
-    try:
-        load_json(data)
-    except ValueError:
-        separate = data.split(b"\n")
-        return len(separate) > 1 and all(_is_whole(line) for line in separate if line)
-    return True
+    for load in (load_json, load_lines):
+        try:
+            load(data)
+            return True
+        except ValueError:
+            pass
+    return False

@@ -14,9 +14,13 @@ class Event(NamedTuple):
 
 
 class TooLong(ValueError):
-    """A line or an event is longer than the decoder was told to accept."""
+    """A line or an event is longer than the decoder was told to accept, or there are too many lines."""
 
 
+# Every line costs, however short it is. An answer of hundreds of thousands of tokens fits, and
+# an event that is a document printed for people to read.
+MAX_LINES = 1_000_000
+MAX_EVENT_LINES = 10_000
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -29,8 +33,9 @@ class Decoder:
     all (`stray`), such as an error object printed into the stream.
     """
 
-    def __init__(self, *, max_bytes: int = 8 << 20) -> None:
+    def __init__(self, *, max_bytes: int = 4 << 20) -> None:
         self._max = max_bytes
+        self._lines_left = MAX_LINES
         # What follows the last line end.
         self._rest: list[bytes] = []
         self._rest_size = 0
@@ -103,6 +108,7 @@ class Decoder:
             if line[:6] != b"data: " or b"\n" in line:
                 return None
             events.append(Event(line[6:], name, last_id))
+        self._count(2 * len(events))
         return events
 
     def _lines(self, chunk: bytes) -> list[Event]:
@@ -110,11 +116,12 @@ class Decoder:
         lines = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         self._after_cr = chunk[-1] == 13
         tail = lines.pop()
+        self._count(len(lines))
         if lines and self._rest_size:
             lines[0] = b"".join((*self._rest, lines[0]))
             self._rest, self._rest_size = [], 0
             if len(lines[0]) > self._max:
-                raise TooLong("line")
+                raise TooLong(f"one line of more than {self._max} bytes")
         for line in lines:
             if line:
                 self._field(line)
@@ -126,8 +133,13 @@ class Decoder:
             self._rest.append(tail)
             self._rest_size += len(tail)
             if self._rest_size > self._max:
-                raise TooLong("line")
+                raise TooLong(f"one line of more than {self._max} bytes")
         return events
+
+    def _count(self, lines: int) -> None:
+        self._lines_left -= lines
+        if self._lines_left < 0:
+            raise TooLong(f"more than {MAX_LINES} lines")
 
     def _field(self, line: bytes) -> None:
         if line[:5] == b"data:":
@@ -140,12 +152,12 @@ class Decoder:
         self._data.append(value)
         # The joining line feed counts, so that empty data lines add up too.
         self._size += len(value) + 1
-        if self._size > self._max:
-            raise TooLong("event")
+        if self._size > self._max or len(self._data) > MAX_EVENT_LINES:
+            raise TooLong(f"one event of more than {self._max} bytes or {MAX_EVENT_LINES} lines")
 
     def _other_field(self, line: bytes) -> None:
         if len(line) > self._max:
-            raise TooLong("line")
+            raise TooLong(f"one line of more than {self._max} bytes")
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not field:

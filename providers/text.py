@@ -10,6 +10,11 @@ _REPLACEMENT = "\ufffd"
 # PostgreSQL stores neither, and UTF-8 cannot write a lone surrogate.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+# What a parser makes of a few megabytes of "{}," holds up everybody for seconds, and fills
+# hundreds of megabytes. No answer and no list of models has a hundredth of these.
+MAX_CONTAINERS = 100_000
+# Some servers leave out the empty line between events: so many of them may come as one.
+MAX_LINES = 4096
 
 
 def clean_text(text: str) -> str:
@@ -61,8 +66,10 @@ class TextCleaner:
 def load_json(data: bytes) -> Any:
     """Parse JSON, also where it holds what strict parsers refuse.
 
-    Raises `ValueError`. Lone surrogates come through as such: clean the text.
+    Raises `ValueError`, also for what is made to cost much rather than to say something.
+    Lone surrogates come through as such: clean the text.
     """
+    _check_size(data)
     try:
         return orjson.loads(data)
     except ValueError:
@@ -71,3 +78,20 @@ def load_json(data: bytes) -> Any:
         return json.loads(data.decode("utf-8", "replace"), strict=False)
     except RecursionError as exc:
         raise ValueError("too deeply nested") from exc
+
+
+def load_lines(data: bytes) -> list[Any]:
+    """Parse JSON objects, one a line; OpenAI's end marker among them gives `None`. Raises `ValueError`."""
+    _check_size(data)
+    if data.count(b"\n") > MAX_LINES:
+        raise ValueError("too many lines")
+    lines = [line for line in map(bytes.strip, data.split(b"\n")) if line]
+    # Looked at first: trying to parse each would cost more than all that is sound.
+    if not all(line[:1] == b"{" or line == b"[DONE]" for line in lines):
+        raise ValueError("not one object a line")
+    return [None if line == b"[DONE]" else load_json(line) for line in lines]
+
+
+def _check_size(data: bytes) -> None:
+    if len(data) > MAX_CONTAINERS and data.count(b"{") + data.count(b"[") > MAX_CONTAINERS:
+        raise ValueError("too many objects and lists")

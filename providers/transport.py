@@ -77,10 +77,10 @@ class Limits:
     idle_seconds: float = 120.0
     total_seconds: float = 900.0
     # The longest line and the longest event; an image can be one of them.
-    event_bytes: int = 8 << 20
+    event_bytes: int = 4 << 20
     body_bytes: int = 64 << 20
     # A list of models, or an answer that came in one piece.
-    document_bytes: int = 16 << 20
+    document_bytes: int = 4 << 20
     answer_chars: int = 2_000_000
     allow_private: bool = False
 

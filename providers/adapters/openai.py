@@ -394,5 +394,6 @@ def _context_window(entry: dict[str, Any]) -> int | None:
     own = count(entry, "context_length", "context_window", "max_context_length", "max_model_len")
     if own is None and isinstance(providers := entry.get("providers"), list):
         # Hugging Face's router: the longest that any host of it offers.
-        own = max(filter(None, (count(host, "context_length") for host in providers[:_MOST_HOSTS])), default=None)
+        offered = [count(host, "context_length") for host in providers[:_MOST_HOSTS]]
+        own = max(filter(None, offered), default=None)
     return own if own is not None else count(entry.get("meta"), "n_ctx", "n_ctx_train")
