@@ -8,6 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import secrets
 import shutil
 import socket
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
+OPEN_FILES = 65536
 
 
 class CannotStart(Exception):
@@ -171,6 +173,14 @@ def create_administrator() -> None:
         print(f"\n  Administrator created: {name}\n  Password, shown this once: {password}\n", flush=True)
 
 
+def allow_open_files() -> None:
+    """Take as many open files as the system gives without asking: an open stream needs two of them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def serve() -> None:
     import uvicorn
     from django.conf import settings
@@ -178,6 +188,7 @@ def serve() -> None:
     from chatproject.env import env_int
     from chatproject.protocol import BoundedProtocol
 
+    allow_open_files()
     host, port = address()
     processes = env_int("WEB_CONCURRENCY", 1)
     if processes > 1 and settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
