@@ -92,6 +92,9 @@ class RunningAnswer:
         self.started_at = asyncio.get_running_loop().time()
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
+        self._thinking = False
+        self._turned_at = self.started_at
+        self._thought = 0.0  # seconds
         self.outcome: Outcome | None = None
         # How many characters there are, and how many of them a checkpoint has stored.
         self.chars = self.kept_chars = len(reasoning) + len(content)
@@ -124,6 +127,8 @@ class RunningAnswer:
             return
         if self.first_token_at is None:
             self.first_token_at = asyncio.get_running_loop().time()
+        if is_reasoning is not self._thinking:
+            self._turn(is_reasoning)
         self.pieces.append((is_reasoning, text))
         self.chars += len(text)
         if len(self.pieces) >= self._merge_at:
@@ -157,6 +162,19 @@ class RunningAnswer:
         for reader in self._readers:
             reader.taken -= gone
         self._merge_at = len(self.pieces) + MERGE_PIECES
+
+    def _turn(self, to_reasoning: bool) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._thinking:
+            self._thought += now - self._turned_at
+        self._thinking, self._turned_at = to_reasoning, now
+
+    def thinking_milliseconds(self) -> int | None:
+        """Return how long the model thought; nobody knows where that began in another run."""
+        if self.start.reasoning:
+            return None
+        last = self.ended_at - self._turned_at if self._thinking and self.ended_at is not None else 0
+        return round((self._thought + last) * 1000) or None
 
     def milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.started_at) * 1000)

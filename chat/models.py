@@ -129,6 +129,7 @@ class Message(models.Model):
     usage = models.JSONField(_("usage"), null=True, blank=True)
     response_time = models.PositiveIntegerField(_("response time, ms"), null=True, blank=True)
     first_token_time = models.PositiveIntegerField(_("time to first token, ms"), null=True, blank=True)
+    reasoning_time = models.PositiveIntegerField(_("time spent thinking, ms"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     # The process that runs this answer, and whether somebody asked it to stop.
     worker_id = models.UUIDField(null=True, blank=True, editable=False)

@@ -87,6 +87,7 @@ def _end(
     usage: Any,
     response_time: Any,
     first_token_time: Any,
+    reasoning_time: Any,
 ) -> tuple[QuerySet[Message], dict[str, Any]]:
     may_end = [Status.STREAMING, Status.INTERRUPTED, status]
     return Message.objects.filter(pk=message, worker_id=worker, status__in=may_end), {
@@ -99,6 +100,7 @@ def _end(
         "usage": usage,
         "response_time": response_time,
         "first_token_time": first_token_time,
+        "reasoning_time": reasoning_time,
     }
 
 
@@ -516,6 +518,7 @@ class Ended:
     usage: dict[str, Any] | None
     response_time: int | None
     first_token_time: int | None
+    reasoning_time: int | None
 
 
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
@@ -533,6 +536,7 @@ def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ende
         usage=usage_data(answer.usage) if answer.usage else None,
         response_time=answer.milliseconds_to(answer.ended_at),
         first_token_time=answer.milliseconds_to(answer.first_token_at),
+        reasoning_time=answer.thinking_milliseconds(),
     )
 
 
@@ -556,6 +560,7 @@ def close_turn(end: Ended) -> bool:
             end.usage,
             end.response_time,
             end.first_token_time,
+            end.reasoning_time,
         ),
     )
     return bool(updated) or Message.objects.filter(pk=end.message_id).exists()

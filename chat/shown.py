@@ -78,6 +78,15 @@ class ShownMessage:
         return self.at_end and cut and bool(self.message.content)
 
     @property
+    def thoughts(self) -> str:
+        """Return what the folded thoughts are called: how long they took, where that is known."""
+        if self.streaming:
+            return _("Thinking…")
+        if self.message.reasoning_time is None:
+            return _("Thoughts")
+        return _("Thought for {seconds} s").format(seconds=max(1, round(self.message.reasoning_time / 1000)))
+
+    @property
     def seconds_to_first_word(self) -> float | None:
         waited = self.message.first_token_time
         # Less than what would be shown as zero is not worth a word.

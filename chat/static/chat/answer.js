@@ -87,7 +87,7 @@ export class LiveAnswer {
     }
     if (thoughts) {
       const told = one("summary", thoughts);
-      if (!thoughts.dataset.seconds && this.thoughtFor) told.textContent = text("thought", { seconds: this.thoughtFor });
+      if (!("timed" in thoughts.dataset) && this.thoughtFor) told.textContent = text("thought", { seconds: this.thoughtFor });
       one("summary", details).replaceChildren(...told.childNodes);
     }
     const prose = one(".prose", stored);
