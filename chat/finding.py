@@ -45,7 +45,7 @@ def found_in(sessions: Iterable[ChatSession], text: str) -> list[Found]:
         Message.objects.filter(session__in=sessions, content__icontains=text)
         .annotate(number=newest, place=place, size=Length("content"))
         .filter(number__lte=MOST_HITS)
-        .annotate(excerpt=Substr("content", F("place"), AROUND + len(text)))
+        .annotate(excerpt=Substr("content", place, AROUND + len(text)))
         .order_by("-id")
         .values_list("session_id", "id", "role", "excerpt", "place", "size")
     )

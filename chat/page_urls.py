@@ -11,7 +11,9 @@ urlpatterns = [
     path("settings", settings_pages.settings_page, name="settings"),
     path("settings/language", settings_pages.language, name="settings-language"),
     path("settings/providers/<str:provider>", settings_pages.provider_settings, name="provider-settings"),
-    path("settings/providers/<str:provider>/test", settings_pages.try_provider, name="provider-settings-test"),
+    path(
+        "settings/providers/<str:provider>/test", settings_pages.try_provider, name="provider-settings-test"
+    ),
     path(
         "settings/providers/<str:provider>/delete",
         settings_pages.delete_provider,
