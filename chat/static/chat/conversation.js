@@ -242,7 +242,8 @@ export class Conversation extends EventTarget {
 
   /** An answer whose end could not be read, because the server went with it, is read once it is back. */
   async #mend() {
-    const unread = () => one(".answer[data-status=streaming]", this.element);
+    // Where the person has to do something first, a notice says so.
+    const unread = () => one(".answer[data-status=streaming]", this.element) && !one("[data-notice]", this.element);
     for (let wait = 1000; unread() && !this.busy && !this.past; wait = Math.min(wait * 2, 8000)) {
       await pause(wait);
       await this.sync();
