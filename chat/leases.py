@@ -18,11 +18,11 @@ LEASE = timedelta(seconds=12)
 # A lease younger than this needs no renewal before an answer begins.
 FRESH_SECONDS = 3
 # Who has not reached the database for so long cannot tell another's silence from its own.
-OUT_OF_TOUCH_SECONDS = 9
+OUT_OF_TOUCH = LEASE - timedelta(seconds=1)
 
 worker_id = uuid.uuid4()
 _kept_at = float("-inf")
-_looked_at: float | None = None
+_touched_at: float | None = None
 _judges_from = float("-inf")
 _astray: set[UUID] = set()
 
@@ -44,6 +44,7 @@ def renew() -> None:
 def _kept(moment: float) -> None:
     global _kept_at
     _kept_at = moment
+    _touch()
 
 
 def interrupt_abandoned() -> int:
@@ -54,7 +55,8 @@ def interrupt_abandoned() -> int:
     alive = Worker.objects.filter(pk=OuterRef("worker_id"), heartbeat_at__gte=Now() - LEASE)
     abandoned = Message.objects.running().exclude(worker_id=worker_id).filter(~Exists(alive))
     some = abandoned.exists()
-    return _interrupt(abandoned) if _may_judge() and some else 0
+    _touch()
+    return _interrupt(abandoned) if some and time.monotonic() >= _judges_from else 0
 
 
 def interrupt_astray(running: Collection[UUID]) -> int:
@@ -74,18 +76,17 @@ def _interrupt(messages: QuerySet[Message]) -> int:
     return messages.update(status=Message.Status.INTERRUPTED, error_code=faults.INTERRUPTED)
 
 
-def _may_judge() -> bool:
-    """Tell, just having reached the database, whether it could be reached all the while.
+def _touch() -> None:
+    """Note that the database was reached, and whether that was impossible for a while.
 
     When it comes back after it was away, nobody's lease is fresh, and the first to look
     must not take all others for gone.
     """
-    global _looked_at, _judges_from
+    global _touched_at, _judges_from
     now = time.monotonic()
-    if _looked_at is not None and now - max(_looked_at, _kept_at) > OUT_OF_TOUCH_SECONDS:
+    if _touched_at is not None and now - _touched_at > OUT_OF_TOUCH.total_seconds():
         _judges_from = now + LEASE.total_seconds()
-    _looked_at = now
-    return now >= _judges_from
+    _touched_at = now
 
 
 def release() -> None:
