@@ -50,8 +50,8 @@ async function read() {
     } catch {
       return; // it is as it was, and the next occasion is not far
     }
-    // Somebody renames in it, or typed on meanwhile.
-    if (words !== searched || one(".rename-field", place)) continue;
+    // Somebody renames in it, has a menu of it open, or typed on meanwhile.
+    if (words !== searched || one(".rename-field", place) || one("#session-menu:popover-open")) continue;
     if (!words) keepLater(fresh);
     mark(fresh);
     swap(fresh);
