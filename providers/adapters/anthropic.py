@@ -42,6 +42,9 @@ VERSION = "2023-06-01"
 _DEFAULT_MOST = 32000
 _LEAST_THINKING = 1024
 _THINKING_TOKENS = {"minimal": _LEAST_THINKING, "low": 2048, "medium": 8192, "high": 24576}
+# What the newer way of asking for it has no word for.
+_EFFORT = {"minimal": "low"}
+_BOTH = re.compile(r"temperature.{1,20}top_p|top_p.{1,20}temperature", re.S)
 _TOO_MANY = re.compile(r"max_tokens: \d+ > (\d+)")
 # What was asked and what may be answered have to fit together.
 _TOO_LONG = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ \d+ > (\d+)")
@@ -67,13 +70,14 @@ class AnthropicAdapter:
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
         body = build_body(request)
+        tried: set[str] = set()
         return read_answer(
             lambda: stream_events(
                 self._client, f"{self._base_url}/v1/messages", headers=self._headers, body=body
             ),
             MessagesReader,
             headers=self._headers,
-            repair=lambda fault: repair(body, fault),
+            repair=lambda fault: repair(body, fault, request, tried),
         )
 
     async def list_models(self) -> list[ModelInfo]:
@@ -104,12 +108,15 @@ def build_body(request: ChatRequest) -> dict[str, Any]:
     if budget is not None and most > _LEAST_THINKING:
         # Thinking takes the default temperature only, and less than the whole limit.
         body["thinking"] = {"type": "enabled", "budget_tokens": min(budget, most - 1)}
-    elif request.temperature is not None:
-        # Newer models refuse to be told both.
-        body["temperature"] = min(request.temperature, 1.0)
-    elif request.top_p is not None:
-        body["top_p"] = request.top_p
+    else:
+        body |= _sampling(request)
     return body
+
+
+def _sampling(request: ChatRequest) -> dict[str, float]:
+    temperature = None if request.temperature is None else min(request.temperature, 1.0)
+    wanted = {"temperature": temperature, "top_p": request.top_p}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
@@ -127,29 +134,72 @@ def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
     return turns
 
 
-def repair(body: dict[str, Any], fault: ProviderError) -> bool:
-    """Change the body so that the provider will take it, if the fault says how."""
-    most = _most(fault.detail)
-    if most and 0 < most < body["max_tokens"]:
-        body["max_tokens"] = most
-        if "thinking" in body and most > _LEAST_THINKING:
-            body["thinking"]["budget_tokens"] = min(body["thinking"]["budget_tokens"], most - 1)
+def repair(body: dict[str, Any], fault: ProviderError, request: ChatRequest, tried: set[str]) -> bool:
+    """Change the body so that the provider will take it, if the fault says how; say whether it was changed.
+
+    `tried` keeps which limits it was held to: by each once, or a server could go on for ever.
+    """
+    return fault.status == 400 and (
+        _fewer_tokens(body, fault, request, tried)
+        or _adaptive(body, fault, request)
+        or _not_both(body, fault)
+        or _without(body, fault, request)
+    )
+
+
+def _fewer_tokens(body: dict[str, Any], fault: ProviderError, request: ChatRequest, tried: set[str]) -> bool:
+    if found := _TOO_MANY.search(fault.detail):
+        limit, most = "its own", int(found[1])
+    elif found := _TOO_LONG.search(fault.detail):
+        limit, most = "with the question", int(found[2]) - int(found[1])
+    else:
+        return False
+    if limit in tried or not 0 < most < body["max_tokens"]:
+        return False
+    tried.add(limit)
+    body["max_tokens"] = most
+    if (thinking := body.get("thinking", {})).get("budget_tokens", 0) >= most:
+        if most > _LEAST_THINKING:
+            thinking["budget_tokens"] = most - 1
         else:
-            body.pop("thinking", None)
-        return True
-    if fault.parameter in ("temperature", "top_p", "thinking") and fault.parameter in body:
+            _stop_thinking(body, request)
+    return True
+
+
+def _adaptive(body: dict[str, Any], fault: ProviderError, request: ChatRequest) -> bool:
+    """Leave it to a newer model how long it thinks, and say only how hard it should."""
+    if "adaptive" not in fault.detail or body.get("thinking", {}).get("type") != "enabled":
+        return False
+    body["thinking"] = {"type": "adaptive"}
+    body["output_config"] = {"effort": _EFFORT.get(request.reasoning_effort, request.reasoning_effort)}
+    return True
+
+
+def _not_both(body: dict[str, Any], fault: ProviderError) -> bool:
+    """Leave out one of the two that newer models will not have together."""
+    if not {"temperature", "top_p"} <= body.keys() or not _BOTH.search(fault.detail):
+        return False
+    del body["top_p"]
+    return True
+
+
+def _without(body: dict[str, Any], fault: ProviderError, request: ChatRequest) -> bool:
+    if fault.parameter not in body:
+        return False
+    if fault.parameter == "thinking":
+        _stop_thinking(body, request)
+    elif fault.parameter in ("temperature", "top_p", "output_config"):
         del body[fault.parameter]
-        return True
-    return False
+    else:
+        return False
+    return True
 
 
-def _most(said: str) -> int | None:
-    """Return how many tokens the provider would have let us ask for, if it says so."""
-    if found := _TOO_MANY.search(said):
-        return int(found[1])
-    if found := _TOO_LONG.search(said):
-        return int(found[2]) - int(found[1])
-    return None
+def _stop_thinking(body: dict[str, Any], request: ChatRequest) -> None:
+    for name in ("thinking", "output_config"):
+        body.pop(name, None)
+    # What could not be asked for beside it.
+    body |= _sampling(request)
 
 
 class MessagesReader:

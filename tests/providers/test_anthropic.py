@@ -7,7 +7,13 @@ import pytest
 
 from providers.adapters.anthropic import AnthropicAdapter, MessagesReader, build_body
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, TextDelta, Usage
-from providers.errors import BrokenStream, InvalidCredentials, ProviderOverloaded, WrongAddress
+from providers.errors import (
+    BrokenStream,
+    InvalidCredentials,
+    ProviderOverloaded,
+    ProviderRejected,
+    WrongAddress,
+)
 
 from .reading import over_http, read
 from .recordings import WIRE
@@ -67,7 +73,7 @@ def test_a_limit_is_always_sent():
 def test_parameters_are_sent_as_they_are_wanted():
     assert asked(("user", "a"), temperature=1.5)["temperature"] == 1.0
     both = asked(("user", "a"), temperature=0.2, top_p=0.9)
-    assert both["temperature"] == 0.2 and "top_p" not in both
+    assert both["temperature"] == 0.2 and both["top_p"] == 0.9
     assert asked(("user", "a"), temperature=None, top_p=0.9)["top_p"] == 0.9
 
 
@@ -88,7 +94,17 @@ def test_thinking_takes_less_than_the_limit_and_no_temperature():
             {"max_tokens": 10000},
         ),
         ("`temperature` is deprecated for this model.", {"temperature": None}),
-        ("thinking is not supported by this model", {"thinking": None}),
+        ("thinking is not supported by this model", {"thinking": None, "temperature": 0.7, "top_p": 0.9}),
+        (
+            '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and'
+            ' "output_config.effort" to control thinking behavior.',
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}, "temperature": None},
+        ),
+        (
+            "`temperature` and `top_p` cannot both be specified for this model. Please use only one.",
+            {"top_p": None},
+        ),
+        ("`top_p` is deprecated for this model.", {"top_p": None}),
     ],
 )
 async def test_what_the_model_does_not_take_is_changed_the_second_time(message, changed):
@@ -98,15 +114,44 @@ async def test_what_the_model_does_not_take_is_changed_the_second_time(message, 
     async def answer(wire):
         await answers.pop(0)(wire)
 
-    request = ChatRequest(MODEL, QUESTION.messages, reasoning_effort="low" if "thinking" in changed else None)
+    effort = "low" if "thinking" in changed else None
+    request = ChatRequest(MODEL, QUESTION.messages, top_p=0.9, reasoning_effort=effort)
     async with serving(answer) as server:
         got = await over_http(AnthropicAdapter(None, base_url=server.url, api_key="k"), request)
 
     assert (got.text, got.finish) == ("Hi", "stop")
     first, second = (request.json for request in server.requests)
+    assert first != second
     for name, value in changed.items():
-        assert first[name] != value
         assert second.get(name) == value
+
+
+async def test_a_model_that_takes_no_sampling_at_all_is_asked_without():
+    def refused(name):
+        error = {"type": "invalid_request_error", "message": f"`{name}` is deprecated for this model."}
+        return plain(400, json.dumps({"type": "error", "error": error}).encode())
+
+    async def answer(wire):
+        left = [name for name in ("temperature", "top_p") if name in wire.request.json]
+        await (refused(left[0]) if left else replay(events(said("Hi"), *stopped())))(wire)
+
+    async with serving(answer) as server:
+        request = ChatRequest(MODEL, QUESTION.messages, top_p=0.9)
+        got = await over_http(AnthropicAdapter(None, base_url=server.url, api_key="k"), request)
+
+    assert (got.text, len(server.requests)) == ("Hi", 3)
+
+
+async def test_a_limit_that_moves_is_followed_once():
+    async def answer(wire):
+        most = wire.request.json["max_tokens"]
+        said = {"error": {"message": f"max_tokens: {most} > {most - 1}, which is the maximum"}}
+        await plain(400, json.dumps(said).encode())(wire)
+
+    async with serving(answer) as server:
+        got = await over_http(AnthropicAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (type(got.error), len(server.requests)) == (ProviderRejected, 2)
 
 
 @pytest.mark.parametrize(
