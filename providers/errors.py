@@ -1,7 +1,8 @@
 """What can go wrong with a provider.
 
     ProviderError                  provider_error
-    ├── ProviderUnavailable        provider_unavailable      could not connect, 5xx
+    ├── ProviderUnavailable        provider_unavailable      could not connect
+    │   ├── ProviderFailed         provider_failed           the other 5xx: its own fault
     │   ├── ProviderTimeout        provider_timeout
     │   └── ProviderOverloaded     provider_overloaded       503, 529
     ├── ProviderRejected           provider_rejected         the other 4xx
@@ -68,6 +69,11 @@ class ProviderUnavailable(ProviderError):
     code = "provider_unavailable"
     text = _("The provider cannot be reached. Check its address, or try again in a moment.")
     retryable = True
+
+
+class ProviderFailed(ProviderUnavailable):
+    code = "provider_failed"
+    text = _("The provider has a fault of its own. Try again in a moment, or choose another model.")
 
 
 class ProviderTimeout(ProviderUnavailable):

@@ -18,10 +18,10 @@ from .errors import (
     InvalidCredentials,
     ModelNotFound,
     ProviderError,
+    ProviderFailed,
     ProviderOverloaded,
     ProviderRejected,
     ProviderTimeout,
-    ProviderUnavailable,
     QuotaExceeded,
     RateLimited,
     WrongAddress,
@@ -134,8 +134,9 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     ),
     **dict.fromkeys(
         ("server_error", "api_error", "internal_server_error", "internal", "internal_error"),
-        ProviderUnavailable,
+        ProviderFailed,
     ),
+    **dict.fromkeys(("unknown_url", "url.not_found"), WrongAddress),
     **dict.fromkeys(("timeout", "timeout_error", "deadline_exceeded"), ProviderTimeout),
 }
 _BY_STATUS: dict[int, type[ProviderError]] = {
@@ -153,7 +154,7 @@ _BY_STATUS: dict[int, type[ProviderError]] = {
     529: ProviderOverloaded,
 }
 # Codes that stand for very different things; the status or the words know better.
-_VAGUE = (ProviderUnavailable, ModelNotFound)
+_VAGUE = (ProviderFailed, ModelNotFound)
 
 _WRONG_KEY = re.compile(
     r"(incorrect|invalid|wrong|missing|expired)\W.{0,20}\bapi.?key|api.?key\b.{0,20}\b(not valid|invalid)",
@@ -182,17 +183,24 @@ _NO_CREDIT = re.compile(
 )
 # What a web framework answers for a path it does not have.
 _NO_PATH = re.compile(
-    r"(404 )?((page|file|path|route|resource) )?not found\W*|invalid url.*"
-    r"|(cannot|unknown|no route|unrecognized).{0,80}",
+    r"(404 )?((page|file|path|route|resource) )?not found\W*|(invalid|unknown) (request )?url.*"
+    r"|unexpected endpoint.*|(cannot|unknown|no route|unrecognized).{0,80}",
     re.I | re.S,
 )
+# The same where no status says that something is missing.
+_WRONG_URL = re.compile(r"\W*(unexpected endpoint|(invalid|unknown) (request )?url)", re.I)
+# What a server that speaks TLS says to one who does not, in a page or in plain words.
+_NOT_TLS = re.compile(rb"\s*<|.{0,200}\bHTTP request .{0,40}\bHTTPS", re.I | re.S)
 _NOT_TAKEN = re.compile(
     r"unsupported|not support|only .{0,40}(is )?(allowed|supported)|deprecated|unrecognized|not permitted",
     re.I,
 )
 _PARAMETER = re.compile(
     r"temperature|top_p|max_tokens|max_completion_tokens|reasoning_effort|stream_options|reasoning\.\w+|thinking"
+    r"|output_config"
 )
+# Where one word ends in a name like `reasoningEffort`.
+_NEXT_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # So many digits at most: Python reads and multiplies only so large a number.
 _TRY_AGAIN = re.compile(
     r"(?:try again|retry) (?:in|after) "
@@ -214,10 +222,17 @@ def fault_of_response(
         payload = payload[0] if payload else None
     fault = _fault(payload, status=status, secrets=secrets)
     fault.retry_after = retry_after(headers, fault_text(payload), payload)
+    if payload is None and status == 400 and _NOT_TLS.match(body):
+        fault = WrongAddress("a page, or a server that wants https", status=status)
     # The provider knows better than we do whether asking again is of use.
-    if headers.get("x-should-retry") == "false":
+    if headers.get("x-should-retry") == "false" or (fault.retry_after is None and _is_spent(fault, payload)):
         fault.retryable = False
     return fault
+
+
+def _is_spent(fault: ProviderError, payload: Any) -> bool:
+    """Whether this is Anthropic's limit of a month, the one for which it gives no time to wait."""
+    return isinstance(fault, RateLimited) and isinstance(payload, dict) and payload.get("type") == "error"
 
 
 def fault_in_stream(payload: Any, *, secrets: Iterable[str] = ()) -> ProviderError:
@@ -249,14 +264,31 @@ def _fault(payload: Any, *, status: int | None, secrets: Iterable[str]) -> Provi
 
 def _unsupported(payload: Any, codes: list[str], message: str) -> str:
     """Return the parameter that this model does not take at all, where the provider names one."""
+    for named in _superfluous(payload):
+        if _PARAMETER.fullmatch(named):
+            return named
     if not ({"unsupported_parameter", "unsupported_value"} & set(codes) or _NOT_TAKEN.search(message)):
         return ""
     error = payload.get("error") if isinstance(payload, dict) else None
     named = error.get("param") if isinstance(error, dict) else None
     if isinstance(named, str) and _PARAMETER.fullmatch(named):
         return named
-    match = _PARAMETER.search(message)
+    match = _PARAMETER.search(_NEXT_WORD.sub("_", message).lower())
     return match[0] if match else ""
+
+
+def _superfluous(payload: Any) -> Iterator[str]:
+    """Yield the fields that a server built with FastAPI did not expect, and so will not have."""
+    holder = payload
+    for name in ("error", "message"):
+        if isinstance(holder, dict) and isinstance(inner := holder.get(name), dict):
+            holder = inner
+    details = holder.get("detail") if isinstance(holder, dict) else None
+    for item in details[:_MAX_ITEMS] if isinstance(details, list) else []:
+        if isinstance(item, dict) and item.get("type") == "extra_forbidden":
+            place = item.get("loc")
+            path = place[1:_MAX_DEPTH] if isinstance(place, list) else []
+            yield ".".join(name for name in path if isinstance(name, str))
 
 
 def _kind(status: int | None, codes: list[str], message: str) -> type[ProviderError]:
@@ -285,7 +317,7 @@ def _kind(status: int | None, codes: list[str], message: str) -> type[ProviderEr
         return typed[0]
     if status is None:
         return ProviderError
-    return ProviderUnavailable if status >= 500 or status in (409, 425) else ProviderRejected
+    return ProviderFailed if status >= 500 or status in (409, 425) else ProviderRejected
 
 
 def _kind_of_words(message: str) -> type[ProviderError] | None:
@@ -298,6 +330,8 @@ def _kind_of_words(message: str) -> type[ProviderError] | None:
     ):
         if pattern.search(message):
             return kind
+    if _WRONG_URL.match(message):
+        return WrongAddress
     return None
 
 
@@ -325,8 +359,10 @@ def _each_word(value: Any, depth: int) -> Iterator[str]:
         for item in value[:_MAX_ITEMS]:
             yield from _each_word(item, depth - 1)
     elif depth and isinstance(value, dict):
-        found = next(_each_word(value.get("msg"), depth - 1), None)
-        yield from (found,) if found else _each_word(value.get("message"), depth - 1)
+        for name in ("msg", "message", "detail"):
+            if words := list(islice(_each_word(value.get(name), depth - 1), _MAX_ITEMS)):
+                yield from words
+                return
 
 
 def _codes(payload: Any) -> list[str]:
@@ -342,8 +378,13 @@ def _codes(payload: Any) -> list[str]:
         if isinstance(details, list):
             found += [item.get("reason") for item in details[:_MAX_ITEMS] if isinstance(item, dict)]
         found += [error.get("code"), error.get("type"), error.get("status")]
+    elif isinstance(error, str) and _WORD.fullmatch(error):
+        found.append(error)
     found += [payload.get("code"), payload.get("type") if error is None else None]
     return list(dict.fromkeys(code for code in map(_code, found) if code))
+
+
+_WORD = re.compile(r"[\w.]{1,80}", re.ASCII)
 
 
 def _code(value: Any) -> str:

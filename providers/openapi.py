@@ -28,6 +28,7 @@ ASKING = (
     errors.WrongAddress,
     errors.ProviderRejected,
     errors.ProviderUnavailable,
+    errors.ProviderFailed,
     errors.BrokenStream,
     errors.ProviderError,
     errors.ProviderOverloaded,

@@ -19,8 +19,8 @@ from ..base import (
 from ..errors import (
     BrokenStream,
     ProviderError,
+    ProviderFailed,
     ProviderOverloaded,
-    ProviderUnavailable,
 )
 from ..faults import fault_in_stream
 from ..text import TextCleaner
@@ -46,6 +46,7 @@ _NO_CHAT_MODEL = re.compile(
 _FINISH = {
     "stop": FinishReason.STOP,
     "eos": FinishReason.STOP,
+    "eos_token": FinishReason.STOP,
     "end_turn": FinishReason.STOP,
     "stop_sequence": FinishReason.STOP,
     "length": FinishReason.LENGTH,
@@ -60,8 +61,8 @@ _FINISH = {
 }
 # Reasons to stop that mean the answer is not whole.
 _FAILED: dict[str, type[ProviderError]] = {
-    "error": ProviderUnavailable,
-    "network_error": ProviderUnavailable,
+    "error": ProviderFailed,
+    "network_error": ProviderFailed,
     "insufficient_system_resource": ProviderOverloaded,
 }
 

@@ -163,7 +163,7 @@ def test_an_answer_that_breaks_off_keeps_what_had_arrived(alice: User, upstream:
         (401, "invalid_credentials", False),
         (404, "model_not_found", False),
         (429, "provider_rate_limited", True),
-        (500, "provider_unavailable", True),
+        (500, "provider_failed", True),
     ],
 )
 def test_a_providers_refusal_is_told_as_an_error_event(

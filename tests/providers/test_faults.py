@@ -14,10 +14,10 @@ from providers.errors import (
     InvalidCredentials,
     ModelNotFound,
     ProviderError,
+    ProviderFailed,
     ProviderOverloaded,
     ProviderRejected,
     ProviderTimeout,
-    ProviderUnavailable,
     QuotaExceeded,
     RateLimited,
     WrongAddress,
@@ -101,15 +101,31 @@ def test_a_recorded_error_is_understood(recording):
         (404, {"error": "model 'x' not found"}, ModelNotFound),
         (404, {"detail": "Not Found"}, WrongAddress),
         (404, {"error": {"message": "Invalid URL (POST /v2/chat)"}}, WrongAddress),
+        (
+            404,
+            {
+                "error": {
+                    "message": "Unknown request URL: GET /openai/v2/models. Please check the URL for typos, "
+                    "or see the docs at https://console.groq.com/docs/",
+                    "type": "invalid_request_error",
+                    "code": "unknown_url",
+                }
+            },
+            WrongAddress,
+        ),
+        (404, {"code": 5, "error": "url.not_found", "message": "没找到对象"}, WrongAddress),
+        (400, "<html>400 The plain HTTP request was sent to HTTPS port", WrongAddress),
+        (400, "Client sent an HTTP request to an HTTPS server.\n", WrongAddress),
+        (400, "bad", ProviderRejected),
         (404, "<html>", WrongAddress),
         (404, "404 page not found", WrongAddress),
         (405, {"detail": "Method Not Allowed"}, WrongAddress),
         (302, "", WrongAddress),
         (408, {}, ProviderTimeout),
         (498, {}, ProviderOverloaded),
-        (500, {"error": {"type": "api_error", "message": "Internal server error"}}, ProviderUnavailable),
+        (500, {"error": {"type": "api_error", "message": "Internal server error"}}, ProviderFailed),
         (500, {"error": {"message": "context length exceeded: too long"}}, ContextTooLong),
-        (502, "<html>Bad gateway", ProviderUnavailable),
+        (502, "<html>Bad gateway", ProviderFailed),
         (
             503,
             {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}},
@@ -150,7 +166,8 @@ def test_an_error_body_of_any_shape_is_understood(status, body, kind):
             {"error": {"code": 400, "message": "the request exceeds the available context size"}},
             ContextTooLong,
         ),
-        ({"error": {"code": "502", "message": "Upstream"}}, ProviderUnavailable),
+        ({"error": {"code": "502", "message": "Upstream"}}, ProviderFailed),
+        ({"error": "Unexpected endpoint or method. (GET /models)"}, WrongAddress),
         ({"error": {"message": "Tool", "code": "tool_use_failed", "status_code": 400}}, ProviderRejected),
         ({"error": "over_capacity"}, ProviderError),
         (
@@ -224,6 +241,53 @@ def test_a_provider_that_says_not_to_try_again_is_believed():
 )
 def test_a_parameter_that_is_not_taken_is_named(body, parameter):
     assert fault_of_response(400, {}, json.dumps({"error": body}).encode()).parameter == parameter
+
+
+SUPERFLUOUS = {"type": "extra_forbidden", "msg": "Extra inputs are not permitted", "input": "high"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "parameter"),
+    [
+        (
+            400,
+            {"code": "x", "error": "Model grok-4 does not support parameter reasoningEffort."},
+            "reasoning_effort",
+        ),
+        (
+            422,
+            {"message": {"detail": [{**SUPERFLUOUS, "loc": ["body", "reasoning_effort"]}]}, "type": "x"},
+            "reasoning_effort",
+        ),
+        (
+            422,
+            {"detail": [{"type": "x", "loc": 1}, {**SUPERFLUOUS, "loc": ["body", "stream_options"]}]},
+            "stream_options",
+        ),
+        (
+            422,
+            {"detail": [{**SUPERFLUOUS, "loc": ["body", "reasoning", "effort"]}]},
+            "reasoning.effort",
+        ),
+        (422, {"detail": [{**SUPERFLUOUS, "loc": ["body", "messages"]}]}, ""),
+        (422, {"detail": [{**SUPERFLUOUS, "loc": "body"}, None]}, ""),
+        (422, {"detail": [{"type": "missing", "loc": ["body", "top_p"], "msg": "Field required"}]}, ""),
+    ],
+)
+def test_a_parameter_that_is_not_taken_is_found_in_other_shapes(status, body, parameter):
+    fault = fault_of_response(status, {}, json.dumps(body).encode())
+
+    assert fault.parameter == parameter
+    if status == 422:
+        assert "Extra inputs" in fault.detail or not parameter
+
+
+def test_anthropics_limit_of_a_month_does_not_pass_by_itself():
+    body = b'{"type":"error","error":{"type":"rate_limit_error","message":"No."}}'
+
+    assert not fault_of_response(429, {}, body).retryable
+    assert fault_of_response(429, {"retry-after": "3"}, body).retryable
+    assert fault_of_response(429, {}, b'{"error":{"type":"rate_limit_error"}}').retryable
 
 
 @pytest.mark.parametrize(

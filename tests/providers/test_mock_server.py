@@ -8,9 +8,9 @@ from providers.base import ChatMessage, ChatRequest
 from providers.errors import (
     BrokenStream,
     InvalidCredentials,
+    ProviderFailed,
     ProviderOverloaded,
     ProviderTimeout,
-    ProviderUnavailable,
     RateLimited,
 )
 from providers.registry import PROVIDERS, ProviderAccess, adapter_for
@@ -89,7 +89,7 @@ async def test_a_stream_that_breaks_is_never_taken_for_whole(mock, provider, kin
     [
         (401, InvalidCredentials),
         (429, RateLimited),
-        (500, ProviderUnavailable),
+        (500, ProviderFailed),
         (503, ProviderOverloaded),
         (529, ProviderOverloaded),
     ],

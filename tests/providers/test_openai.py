@@ -22,9 +22,9 @@ from providers.errors import (
     BrokenStream,
     ContentBlocked,
     InvalidCredentials,
+    ProviderFailed,
     ProviderOverloaded,
     ProviderRejected,
-    ProviderUnavailable,
     WrongAddress,
 )
 
@@ -153,8 +153,8 @@ async def test_the_providers_word_for_its_end_is_translated(word, finish):
 @pytest.mark.parametrize(
     ("word", "error"),
     [
-        ("error", ProviderUnavailable),
-        ("network_error", ProviderUnavailable),
+        ("error", ProviderFailed),
+        ("network_error", ProviderFailed),
         ("insufficient_system_resource", ProviderOverloaded),
     ],
 )
