@@ -94,7 +94,7 @@ class RunningAnswer:
         self.ended_at: float | None = None
         self._thinking = False
         self._turned_at = self.started_at
-        self._thought = 0.0  # seconds
+        self._thought: float | None = None  # seconds
         self.outcome: Outcome | None = None
         # How many characters there are, and how many of them a checkpoint has stored.
         self.chars = self.kept_chars = len(reasoning) + len(content)
@@ -166,15 +166,15 @@ class RunningAnswer:
     def _turn(self, to_reasoning: bool) -> None:
         now = asyncio.get_running_loop().time()
         if self._thinking:
-            self._thought += now - self._turned_at
+            self._thought = (self._thought or 0) + now - self._turned_at
         self._thinking, self._turned_at = to_reasoning, now
 
     def thinking_milliseconds(self) -> int | None:
         """Return how long the model thought; nobody knows where that began in another run."""
-        if self.start.reasoning:
-            return None
-        last = self.ended_at - self._turned_at if self._thinking and self.ended_at is not None else 0
-        return round((self._thought + last) * 1000) or None
+        thought = self._thought
+        if self._thinking and self.ended_at is not None:
+            thought = (thought or 0) + self.ended_at - self._turned_at
+        return None if thought is None or self.start.reasoning else round(thought * 1000)
 
     def milliseconds_to(self, moment: float | None) -> int | None:
         return None if moment is None else round((moment - self.started_at) * 1000)
