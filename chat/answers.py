@@ -39,6 +39,8 @@ class Outcome:
     finish_reason: str = ""
     error_code: str = ""
     retry_after: float | None = None
+    # Where it is known of this very fault, and not only of its kind.
+    retryable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,9 @@ class RunningAnswer:
             return Outcome("complete", finish_reason=str(self.finish_reason or "stop"))
         except ProviderError as exc:
             logger.warning("answer %s failed: %s", self.id, exc)
-            return Outcome("failed", error_code=exc.code, retry_after=exc.retry_after)
+            return Outcome(
+                "failed", error_code=exc.code, retry_after=exc.retry_after, retryable=exc.retryable
+            )
         except TimeoutError:
             logger.warning("answer %s took longer than %s seconds", self.id, seconds)
             return Outcome("failed", error_code=ProviderTimeout.code)

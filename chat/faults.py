@@ -1,7 +1,7 @@
 """Why an answer did not become whole: by code, with the text for the person and whether to try again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -38,5 +38,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-def fault(code: str) -> Fault:
-    return FAULTS.get(code, FAULTS[SERVER_ERROR])
+def fault(code: str, retryable: bool | None = None) -> Fault:
+    """Return what a code means; the provider may have said of this one whether trying again is of use."""
+    found = FAULTS.get(code, FAULTS[SERVER_ERROR])
+    return found if retryable is None else replace(found, retryable=retryable)

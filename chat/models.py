@@ -126,6 +126,8 @@ class Message(models.Model):
     finish_reason = models.CharField(_("finish reason"), max_length=20, blank=True)
     error_code = models.CharField(_("error"), max_length=50, blank=True)
     retry_after = models.FloatField(_("retry after, seconds"), null=True, blank=True)
+    # Of this very fault; NULL: as with all of its kind.
+    retryable = models.BooleanField(null=True, editable=False)
     usage = models.JSONField(_("usage"), null=True, blank=True)
     response_time = models.PositiveIntegerField(_("response time, ms"), null=True, blank=True)
     first_token_time = models.PositiveIntegerField(_("time to first token, ms"), null=True, blank=True)

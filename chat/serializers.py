@@ -185,7 +185,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     def get_error(self, message: Message) -> dict[str, Any] | None:
         if not message.error_code:
             return None
-        fault = faults.fault(message.error_code)
+        fault = faults.fault(message.error_code, message.retryable)
         data = {"error": str(fault.text), "code": message.error_code, "retryable": fault.retryable}
         if message.retry_after is not None:
             data["retryAfter"] = message.retry_after

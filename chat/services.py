@@ -84,6 +84,7 @@ def _end(
     finish_reason: Any,
     error_code: Any,
     retry_after: Any,
+    retryable: Any,
     usage: Any,
     response_time: Any,
     first_token_time: Any,
@@ -97,6 +98,7 @@ def _end(
         "finish_reason": finish_reason,
         "error_code": error_code,
         "retry_after": retry_after,
+        "retryable": retryable,
         "usage": usage,
         "response_time": response_time,
         "first_token_time": first_token_time,
@@ -260,6 +262,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             finish_reason="",
             error_code="",
             retry_after=None,
+            retryable=None,
         )
         if answer.content:
             history += [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
@@ -557,6 +560,7 @@ def close_turn(end: Ended) -> bool:
             end.outcome.finish_reason,
             end.outcome.error_code,
             end.outcome.retry_after,
+            end.outcome.retryable,
             end.usage,
             end.response_time,
             end.first_token_time,

@@ -117,7 +117,7 @@ def _is_markdown(message: Message) -> bool:
 def _show(
     message: Message, html: SafeString | None, siblings: Siblings | None, *, at_end: bool
 ) -> ShownMessage:
-    fault = faults.fault(message.error_code) if message.error_code else None
+    fault = faults.fault(message.error_code, message.retryable) if message.error_code else None
     spec = PROVIDERS.get(message.provider)
     return ShownMessage(
         message=message,

@@ -47,7 +47,9 @@ def read(message_id: UUID, position: Position) -> Row | None:
         return None
     end = None
     if message.status != Message.Status.STREAMING:
-        outcome = Outcome(message.status, message.finish_reason, message.error_code, message.retry_after)
+        outcome = Outcome(
+            message.status, message.finish_reason, message.error_code, message.retry_after, message.retryable
+        )
         end = end_data(message.id, outcome, usage=message.usage, response_time=message.response_time)
     opening = services.opening_of(message, message.session)
     return Row(opening, message.reasoning_tail, message.content_tail, end)
@@ -69,11 +71,12 @@ def end_data(
             "responseTime": response_time,
             "status": outcome.status,
         }
-    return "error", {"messageId": str(message_id), **error_data(outcome.error_code, outcome.retry_after)}
+    data = error_data(outcome.error_code, outcome.retry_after, outcome.retryable)
+    return "error", {"messageId": str(message_id), **data}
 
 
-def error_data(code: str, retry_after: float | None = None) -> dict[str, Any]:
-    fault = faults.fault(code)
+def error_data(code: str, retry_after: float | None = None, retryable: bool | None = None) -> dict[str, Any]:
+    fault = faults.fault(code, retryable)
     data: dict[str, Any] = {"error": str(fault.text), "code": code, "retryable": fault.retryable}
     if retry_after is not None:
         data["retryAfter"] = retry_after

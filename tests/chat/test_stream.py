@@ -178,6 +178,17 @@ def test_a_providers_refusal_is_told_as_an_error_event(
     assert "secret detail" not in answer.error["error"]
 
 
+def test_a_provider_that_knows_better_is_believed_now_and_later(alice: User, upstream: Upstream) -> None:
+    model = upstream.failing(503, headers={"x-should-retry": "false", "retry-after": "7"})
+
+    answer = alice.stream("Hi", "custom", model)
+
+    session = answer.session["sessionId"]
+    later = alice.resume(session, f"{answer.session['messageId']}:0-0").error
+    for told in (answer.error, later, alice.messages(session)[-1]["error"]):
+        assert (told["code"], told["retryable"], told["retryAfter"]) == ("provider_overloaded", False, 7)
+
+
 def test_error_events_speak_the_clients_language(alice: User, upstream: Upstream) -> None:
     model = upstream.failing(401)
 
