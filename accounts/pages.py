@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.auth import login, update_session_auth_hash, views
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -57,7 +58,7 @@ class LoginPage(Throttling, Onward, views.LoginView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(registration_open=settings.REGISTRATION_OPEN, **kwargs)
 
-    def form_valid(self, form: LoginForm) -> HttpResponse:
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         response = super().form_valid(form)
         looks.remember(response, _person(self.request).theme)
         return response
@@ -125,7 +126,9 @@ def theme(request: HttpRequest) -> HttpResponse:
     chosen = request.POST.get("theme", "")
     if chosen and chosen not in looks.THEMES:
         raise Http404
-    User.objects.filter(pk=request.user.pk).update(theme=chosen)
+    person = _person(request)
+    person.theme = chosen
+    person.save(update_fields=["theme"])
     response = HttpResponseRedirect(reverse("settings"))
     looks.remember(response, chosen)
     return response
@@ -144,4 +147,4 @@ def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
 
 def _person(request: HttpRequest) -> User:
     """Return who is signed in, as the row itself."""
-    return User.objects.get(pk=request.user.pk)
+    return User.objects.get(pk=int(request.user.pk or 0))

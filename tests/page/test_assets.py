@@ -3,6 +3,8 @@
 import gzip
 import re
 
+from playwright.sync_api import Response
+
 from tests.accounts.visitor import Visitor
 from tests.browser import sign_in
 from tests.server import PROJECT
@@ -15,7 +17,7 @@ PAINTED = """new Promise((done) => new PerformanceObserver(() => done(true))
 
 def fetched(page, path, base_url):
     """Open a page as a first-time visitor does; return its assets by path."""
-    assets = {}
+    assets: dict[str, Response] = {}
     page.on("response", lambda response: assets.setdefault(response.url.removeprefix(base_url), response))
     page.goto(f"{base_url}{path}")
     page.wait_for_load_state("networkidle")
@@ -59,10 +61,10 @@ def test_assets_are_fingerprinted_and_kept_for_ever(page, sqlite_server):
 
 def test_text_assets_are_sent_compressed(sqlite_server):
     visitor = Visitor(sqlite_server)
-    style = re.search(r'href="(/static/chat/chat\.[^"]+\.css)"', visitor.get("/accounts/login").text)[1]
+    links = re.findall(r'href="(/static/chat/chat\.[^"]+\.css)"', visitor.get("/accounts/login").text)
 
     squeezed = {"Accept-Encoding": "gzip"}
-    with sqlite_server.client(headers=squeezed) as client, client.stream("GET", style) as response:
+    with sqlite_server.client(headers=squeezed) as client, client.stream("GET", links[0]) as response:
         raw = b"".join(response.iter_raw())
 
     assert response.headers["content-encoding"] == "gzip"

@@ -117,8 +117,8 @@ def test_a_long_conversation(desk: Desk):
     session_id = None
     model = desk.upstream.script(Reasoning("hm"), RICH)
     for number in range(4):
-        extra = {"sessionId": session_id} if session_id else {}
-        answer = desk.user.stream(f"Question {number}: " + "word " * 60, "custom", model, **extra)
+        question = f"Question {number}: " + "word " * 60
+        answer = desk.user.stream(question, "custom", model, sessionId=session_id)
         session_id = answer[0].data["sessionId"]
     desk.open(f"/c/{session_id}")
     desk.page.locator(".reasoning summary").last.click()
