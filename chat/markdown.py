@@ -10,6 +10,8 @@ rules (static/chat/markdown.js): what changes here changes there.
 """
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +50,40 @@ def to_html(text: str) -> SafeString:
     """Return what may stand in a page as it is."""
     if len(text) > MAX_CHARS:
         return mark_safe(f'<div class="plain">{escape(text)}</div>')  # noqa: S308 (escaped just here)
-    return mark_safe(_clean(_markdown.render(text)))  # noqa: S308 (cleaned just here)
+    html = _rendered.get(text)
+    if html is None:
+        html = _clean(_markdown.render(text))
+        _rendered.put(text, html)
+    return mark_safe(html)  # noqa: S308 (cleaned just here)
+
+
+class _Rendered:
+    """What was rendered lately. A conversation is opened again and again, and its answers stay as they are."""
+
+    def __init__(self, most_chars: int) -> None:
+        self._most_chars = most_chars
+        self._chars = 0
+        self._html: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, text: str) -> str | None:
+        with self._lock:
+            if text in self._html:
+                self._html.move_to_end(text)
+            return self._html.get(text)
+
+    def put(self, text: str, html: str) -> None:
+        with self._lock:
+            if text in self._html:
+                return
+            self._html[text] = html
+            self._chars += len(text) + len(html)
+            while self._chars > self._most_chars:
+                old = self._html.popitem(last=False)
+                self._chars -= len(old[0]) + len(old[1])
+
+
+_rendered = _Rendered(8_000_000)
 
 
 def _clean(html: str) -> str:

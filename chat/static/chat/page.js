@@ -7,6 +7,7 @@ import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import * as deletions from "./deletions.js";
 import { all, one } from "./dom.js";
+import { readUpwards } from "./earlier.js";
 import { highlight, target } from "./highlights.js";
 import * as list from "./list.js";
 import { toEnd, watch } from "./reader.js";
@@ -36,6 +37,7 @@ function connect(conversation, composer) {
   watch();
   if (location.hash) highlight(target(), place.dataset.sought ?? "");
   else if (one(".message")) toEnd();
+  readUpwards(place, (message) => conversation.decorate(message));
   // On a phone it would bring up the keyboard. The attribute would scroll a short window to it.
   if (!location.hash && matchMedia("(pointer: fine)").matches) one("#message")?.focus({ preventScroll: true });
 
