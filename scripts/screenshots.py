@@ -69,7 +69,7 @@ ENGLISH = Words(
         ("Raft, explained to a child", 12),
         ("A toast for the wedding", 20),
     ),
-    first="Can a plain async Django view stream an answer, or do I need Channels?",
+    first="Can a plain async Django view stream an answer?",
     first_thoughts="They want to stream tokens. A streaming response takes an async generator, so Channels "
     "is not needed. Worth a warning about database connections.",
     first_answer="""You don't need Channels. A `StreamingHttpResponse` takes an async generator, and under \
