@@ -91,7 +91,9 @@ def main() -> None:
     from chat import checkpoints, leases
 
     meter = Meter(Path(os.environ["KEEPING_METER"]))
-    checkpoints.keep = meter.coroutine(checkpoints.keep)
+    checkpoints.keep_lease = meter.coroutine(checkpoints.keep_lease)
+    checkpoints.keep_texts = meter.coroutine(checkpoints.keep_texts)
+    checkpoints._renew = meter.function(checkpoints._renew)
     checkpoints._store = meter.function(checkpoints._store)
     leases.keep = meter.function(leases.keep)
     leases.renew = meter.function(leases.renew)

@@ -1,4 +1,4 @@
-"""The one writer per process: keeps what running answers have so far, and hears who should stop."""
+"""What keeps running answers: the lease, their texts so far, and hearing who should stop."""
 
 import logging
 from collections.abc import Iterable
@@ -25,21 +25,22 @@ class Snapshot:
     content: str
 
 
-async def keep(*, with_text: bool) -> None:
-    """Renew the lease, store what has grown (`with_text`), and stop what is to be stopped.
-
-    One transaction for all running answers, however many there are.
-    """
+async def keep_lease() -> None:
+    """Renew the lease, and stop what is to be stopped; it never waits for the writing of texts."""
     answers = list(running.values())
-    if not answers:
-        return
-    grown = [answer for answer in answers if answer.chars > answer.kept_chars] if with_text else []
-    counts = [answer.chars for answer in grown]
-    snapshots = [Snapshot(answer.id, *answer.texts()) for answer in grown]
-    wanted = await in_db(_store, snapshots, [answer.id for answer in answers])
-    for answer, count in zip(grown, counts, strict=True):
-        answer.kept_chars = count
-    stop_all(answer for answer in answers if answer.id not in wanted)
+    if answers:
+        wanted = await in_db(_renew, [answer.id for answer in answers])
+        stop_all(answer for answer in answers if answer.id not in wanted)
+
+
+async def keep_texts() -> None:
+    """Store what has grown, in one transaction for all running answers, however many there are."""
+    grown = [answer for answer in running.values() if answer.chars > answer.kept_chars]
+    if grown:
+        counts = [answer.chars for answer in grown]
+        await in_db(_store, [Snapshot(answer.id, *answer.texts()) for answer in grown])
+        for answer, count in zip(grown, counts, strict=True):
+            answer.kept_chars = count
 
 
 def stop_all(answers: Iterable[RunningAnswer], outcome: Outcome = STOPPED) -> None:
@@ -47,26 +48,23 @@ def stop_all(answers: Iterable[RunningAnswer], outcome: Outcome = STOPPED) -> No
         answer.stop(outcome)
 
 
-def _store(snapshots: list[Snapshot], ids: list[UUID]) -> set[UUID]:
+def _renew(ids: list[UUID]) -> set[UUID]:
     """Return the ids of the answers that should go on: still there, and not asked to stop."""
-    with transaction.atomic():
-        leases.renew()
-        if snapshots:
-            _update(snapshots)
-        rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
-        # Who may not sign in any more may not go on reading either.
-        rows = rows.filter(session__user__is_active=True)
-        return set(rows.values_list("id", flat=True))
+    leases.renew()
+    rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
+    # Who may not sign in any more may not go on reading either.
+    rows = rows.filter(session__user__is_active=True)
+    return set(rows.values_list("id", flat=True))
 
 
-def _update(snapshots: list[Snapshot]) -> None:
+def _store(snapshots: list[Snapshot]) -> None:
     # In the order of their ids, as everything that locks several messages does. An answer may have ended
     # since it was looked at: then what is stored is the whole of it.
     rows = [
         (shot.reasoning, shot.content, _db_id(shot.message_id), _db_id(leases.worker_id), STREAMING)
         for shot in sorted(snapshots, key=lambda shot: shot.message_id)
     ]
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.executemany(
             "UPDATE chat_message SET reasoning = %s, content = %s"
             " WHERE id = %s AND worker_id = %s AND status = %s",

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any
 
@@ -20,7 +21,7 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5  # how soon a stop from another process is heard
-TEXT_TICKS = 2  # text is kept every so many ticks: what a crash may cost
+TEXT_SECONDS = 1  # how often texts are kept: what a crash may cost
 SWEEP_TICKS = 10
 PURGE_TICKS = 1200
 # What a database that is away raises; anything else would be raised again and again.
@@ -30,7 +31,7 @@ SAVE_SECONDS = 300
 
 INTERRUPTED = Outcome("interrupted", error_code=faults.INTERRUPTED)
 
-_ticker: asyncio.Task[None] | None = None
+_rhythm: list[asyncio.Task[None]] = []
 _drain: asyncio.Task[None] | None = None
 draining = False
 
@@ -72,7 +73,7 @@ async def persist(work: Callable[[], bool]) -> bool:
 
 async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
     """Begin the rhythm of this process; `purges` are what others want done now and then."""
-    global _ticker, draining
+    global draining
     draining = False
     transport.configure(
         transport.Limits(
@@ -83,16 +84,16 @@ async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
         )
     )
     await in_db(leases.interrupt_abandoned)
-    _ticker = asyncio.create_task(_tick(purges))
+    _rhythm[:] = [asyncio.create_task(_tick(purges)), asyncio.create_task(_keep_texts())]
     _drain_on_sigterm()
 
 
 async def stop() -> None:
     """End what still runs, in order: the answers, the writer, the provider client."""
     await drain(grace=0)
-    if _ticker is not None:
-        _ticker.cancel()
-        await asyncio.gather(_ticker, return_exceptions=True)
+    for task in _rhythm:
+        task.cancel()
+    await asyncio.gather(*_rhythm, return_exceptions=True)
     try:
         await in_db(leases.release)
     except DATABASE_ERRORS:
@@ -150,25 +151,41 @@ def _begin_drain() -> None:
 
 
 async def _tick(purges: Iterable[Callable[[], object]]) -> None:
-    """Keep the running answers, hear stops, ping idle readers, and now and then tidy up."""
+    """Keep the lease, hear stops, ping idle readers, and now and then tidy up."""
     number = 0
     while True:
         await asyncio.sleep(TICK_SECONDS)
         number += 1
-        try:
-            await checkpoints.keep(with_text=number % TEXT_TICKS == 0)
-            if number % SWEEP_TICKS == 0:
+        async with _tried():
+            await checkpoints.keep_lease()
+        if number % SWEEP_TICKS == 0:
+            async with _tried():
                 if count := await in_db(leases.interrupt_abandoned):
                     logger.warning("%d answers of a process that is gone were interrupted", count)
                 if count := await in_db(leases.interrupt_astray, frozenset(running)):
                     logger.error("%d answers that nobody was writing were interrupted", count)
-            if number % PURGE_TICKS == 0:
+        if number % PURGE_TICKS == 0:
+            async with _tried():
                 await in_db(_purge, purges)
-        except DATABASE_ERRORS as exc:
-            logger.warning("the database does not answer: %s", type(exc).__name__)
-        except Exception:
-            logger.exception("keeping the running answers failed")
         _ping_idle()
+
+
+async def _keep_texts() -> None:
+    while True:
+        await asyncio.sleep(TEXT_SECONDS)
+        async with _tried():
+            await checkpoints.keep_texts()
+
+
+@asynccontextmanager
+async def _tried() -> AsyncIterator[None]:
+    """Let no fault end the rhythm: the next beat tries again."""
+    try:
+        yield
+    except DATABASE_ERRORS as exc:
+        logger.warning("the database does not answer: %s", type(exc).__name__)
+    except Exception:
+        logger.exception("keeping the running answers failed")
 
 
 def _ping_idle() -> None:
