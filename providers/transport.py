@@ -12,10 +12,9 @@ Where a function takes a client, `None` means the process's shared one.
 """
 
 import asyncio
-import errno
+import io
 import json
 import logging
-import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -32,10 +31,12 @@ import orjson
 from yarl import URL
 
 from . import decoding
-from .addresses import check_address, check_url, origin
+from .addresses import check_url, origin
+from .connections import Connector
 from .errors import (
     AddressRefused,
     BrokenStream,
+    ContextTooLong,
     InvalidCredentials,
     ProviderError,
     ProviderTimeout,
@@ -62,6 +63,7 @@ __all__ = [
 ]
 
 USER_AGENT = "chat-backend"
+LARGE_REQUEST_BYTES = 256 << 10
 ERROR_BODY_BYTES = 64 << 10
 ERROR_BODY_SECONDS = 10.0
 # httpx writes every URL to its log at INFO, one line per request.
@@ -76,6 +78,8 @@ class Limits:
     # From one byte to the next, and from the request to the first one.
     idle_seconds: float = 120.0
     total_seconds: float = 900.0
+    # The question with all that was said before; it is kept until the provider has read it.
+    request_bytes: int = 16 << 20
     # The longest line and the longest event; an image can be one of them.
     event_bytes: int = 4 << 20
     body_bytes: int = 64 << 20
@@ -179,13 +183,16 @@ async def _opened(
         # Before anything else, so that also a connection that is still open is only used within the rule.
         check_url(url.partition("?")[0], allow_private=current.allow_private)
         _check_headers(headers)
+        content = None if body is None else _dump(body)
+        if content is not None and len(content) > current.request_bytes:
+            raise ContextTooLong(f"a question of more than {current.request_bytes} bytes")
         timeout = httpx.Timeout(current.idle_seconds, connect=current.connect_seconds)
         with _mapped(started=False):
             request = client.build_request(
                 method,
                 url,
                 headers={"content-type": "application/json", **headers} if body is not None else headers,
-                content=None if body is None else _dump(body),
+                content=content,
                 timeout=timeout,
             )
             request.extensions["total"] = current.total_seconds
@@ -283,53 +290,6 @@ def _dump(body: Mapping[str, Any]) -> bytes:
         return json.dumps(body).encode()
 
 
-class _GuardedResolver(aiohttp.abc.AbstractResolver):
-    """Resolves a name, and refuses it if any one of the answers is refused.
-
-    aiohttp connects to the answers given here, so what was checked is what is
-    connected to: there is no second look-up that could answer differently.
-    """
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[aiohttp.abc.ResolveResult]:
-        infos = await asyncio.get_running_loop().getaddrinfo(
-            host, port, family=family, type=socket.SOCK_STREAM
-        )
-        answers: list[aiohttp.abc.ResolveResult] = []
-        for found, _, proto, _, address in infos:
-            check_address(str(address[0]), allow_private=_limits.allow_private)
-            answers.append(
-                {
-                    "hostname": host,
-                    "host": str(address[0]),
-                    "port": port,
-                    "family": found,
-                    "proto": proto,
-                    "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-                }
-            )
-        if not answers:
-            raise OSError(f"no address for {host}")
-        return answers
-
-    async def close(self) -> None:
-        pass
-
-
-def _checked_socket(info: Any) -> socket.socket:
-    """Make the socket for one address: the last place where an address can be refused."""
-    family, kind, proto, _, address = info
-    try:
-        check_address(str(address[0]), allow_private=_limits.allow_private)
-    except AddressRefused as exc:
-        # What tries one address after the other only knows operating system errors.
-        raise PermissionError(errno.EACCES, str(exc.detail)) from exc
-    made = socket.socket(family, kind, proto)
-    made.setblocking(False)
-    return made
-
-
 @cache
 def _trusted() -> ssl.SSLContext:
     """Return whom TLS trusts: the authorities httpx ships and those of this machine."""
@@ -345,7 +305,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def __init__(
         self, resolver: aiohttp.abc.AbstractResolver | None = None, context: ssl.SSLContext | None = None
     ) -> None:
-        self._resolver = resolver or _GuardedResolver()
+        self._resolver = resolver
         self._context = context
         self._session: aiohttp.ClientSession | None = None
 
@@ -362,27 +322,19 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     headers=[
                         (name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw
                     ],
-                    data=content or None,
+                    # Encrypting a large one at once would hold everybody up.
+                    data=io.BytesIO(content) if len(content) > LARGE_REQUEST_BYTES else content or None,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, connect=times["connect"]),
                 )
         body = _Body(response, times["read"], None if total is None else started + total)
-        return httpx.Response(
-            response.status, headers=response.raw_headers, stream=body, extensions={"body": body}
-        )
+        # Where a redirect leads is nothing to us, and httpx would fail where it leads nowhere.
+        headers = [header for header in response.raw_headers if header[0].lower() != b"location"]
+        return httpx.Response(response.status, headers=headers, stream=body, extensions={"body": body})
 
     def _opened_session(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                resolver=self._resolver,
-                socket_factory=_checked_socket,
-                ssl=self._context or _trusted(),
-                # A cached answer could be older than the rule; a name is looked up per connection.
-                use_dns_cache=False,
-                # How many answers may run at once is for the chat to say.
-                limit=0,
-                keepalive_timeout=15,
-            )
+            connector = Connector(limits, context=self._context or _trusted(), resolver=self._resolver)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -414,7 +366,15 @@ class _Body(httpx.AsyncByteStream):
         self._waiting_since = loop.time()
         self._watch()
         with _as_httpx():
-            while chunk := await content.readany():
+            while True:
+                try:
+                    chunk = await content.readany()
+                except Exception:
+                    # What came before the fault is still there, and comes first.
+                    if not (chunk := content._read_nowait(-1)):
+                        raise
+                if not chunk:
+                    break
                 # While our reader is busy the provider is not idle.
                 self._waiting_since = None
                 yield chunk

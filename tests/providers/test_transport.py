@@ -54,21 +54,17 @@ async def failure(url, **kwargs) -> ProviderError:
     return caught.value
 
 
-def resolving(*rounds):
-    """Return a look-up that gives the first list of addresses at first, the next one then, and so on."""
-    left = list(rounds)
-
-    async def getaddrinfo(host, port, **kwargs):
-        addresses = left.pop(0) if len(left) > 1 else left[0]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
-
-    return getaddrinfo
-
-
 @pytest.fixture
 def resolve_to(monkeypatch):
-    async def set_(*rounds):
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolving(*rounds), raising=False)
+    def set_(*rounds):
+        """Let every name have the first list of addresses at first, the next one then, and so on."""
+        left = list(rounds)
+
+        def getaddrinfo(host, port, **kwargs):
+            addresses = left.pop(0) if len(left) > 1 else left[0]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+        monkeypatch.setattr("providers.names.socket.getaddrinfo", getaddrinfo)
 
     return set_
 
@@ -183,7 +179,7 @@ async def test_this_machine_is_refused_where_only_public_addresses_are_allowed(h
 async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses, set_limits, resolve_to):
     async with serving(replay([b"data: 1\n\n"])) as server:
         set_limits(allow_private=False)
-        await resolve_to(addresses)
+        resolve_to(addresses)
         error = await failure(server.url.replace("127.0.0.1", "model.example"))
 
     assert isinstance(error, AddressRefused)
@@ -192,7 +188,7 @@ async def test_a_name_is_refused_if_any_of_its_addresses_is(addresses, set_limit
 
 async def test_metadata_is_refused_even_where_private_addresses_are_allowed(resolve_to):
     async with serving(replay([])):
-        await resolve_to(["169.254.169.254"])
+        resolve_to(["169.254.169.254"])
 
         assert isinstance(await failure("http://model.example/v1"), AddressRefused)
         assert isinstance(await failure("http://169.254.169.254/v1"), AddressRefused)
@@ -212,7 +208,7 @@ async def test_a_name_that_answers_differently_the_next_time_is_asked_only_once(
 
     async with serving(replay([b"data: 1\n\n"])) as server:
         set_limits(allow_private=False)
-        await resolve_to(["1.1.1.1"], ["127.0.0.1"])
+        resolve_to(["1.1.1.1"], ["127.0.0.1"])
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", sock_connect, raising=False)
         first = await failure(server.url.replace("127.0.0.1", "model.example"))
         second = await failure(server.url.replace("127.0.0.1", "model.example"))
@@ -319,10 +315,10 @@ async def test_a_refused_connection_never_left():
 
 
 async def test_a_name_that_does_not_resolve_is_unavailable(monkeypatch):
-    async def fails(*args, **kwargs):
+    def fails(*args, **kwargs):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", fails, raising=False)
+    monkeypatch.setattr("providers.names.socket.getaddrinfo", fails)
     error = await failure("https://no.such.example/v1")
     await transport.close_shared()
 
@@ -377,7 +373,7 @@ async def test_tls_is_checked_against_the_name_and_not_the_address(certificate, 
     served.sni_callback = lambda sock, name, context: names.append(name)
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with serving(replay([b"data: 1\n\n"]), tls=served) as server:
-        await resolve_to(["127.0.0.1"])
+        resolve_to(["127.0.0.1"])
         url = server.url.replace("127.0.0.1", "model.example")
         async with new_client(GuardedTransport(context=trusting)) as client:
             assert await ask(url, client=client) == [b"1"]
