@@ -12,11 +12,16 @@ import socket
 from enum import Enum
 from urllib.parse import SplitResult, urlsplit
 
+import idna
+
 from .errors import AddressRefused
+from .names import look_up_briefly
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 MAX_URL_CHARS = 2000
+# How long it may take to look a name up while somebody waits for a form.
+SAVING_SECONDS = 2.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?", re.ASCII)
 
@@ -108,8 +113,8 @@ def check_address(address: str, *, allow_private: bool) -> None:
 def check_url(url: str, *, allow_private: bool, resolve: bool = False) -> str:
     """Return the base URL in its normal form, or raise `AddressRefused`.
 
-    Judges the text alone, so it can be called while a form is saved; with
-    `resolve` also what the name resolves to now, which tells the user early.
+    Judges the text alone, so it can be called anywhere; with `resolve` also what
+    the name resolves to now, which may take a moment and tells the user early.
     The transport checks again, against the address it connects to.
     """
     parts, port = _split(url.strip())
@@ -158,8 +163,10 @@ def _ascii_host(host: str, *, bracketed: bool) -> str:
     if bracketed:
         raise AddressRefused("not an address")
     try:
-        # Also turns full-width digits and dots into plain ones, before they are judged.
-        name = host if host.isascii() else host.encode("idna").decode("ascii")
+        # As browsers read it; Python's own codec still takes a German sharp s for two of the
+        # round ones, which is another domain. Also turns full-width digits and dots into
+        # plain ones, before they are judged.
+        name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
     except UnicodeError as exc:
         raise AddressRefused("not a host name") from exc
     labels = name.removesuffix(".").split(".")
@@ -174,7 +181,7 @@ def _is_label(label: str) -> bool:
         return False
     if label.startswith("xn--"):
         try:
-            label.encode("ascii").decode("idna")
+            idna.decode(label)
         except UnicodeError:
             return False
     return True
@@ -196,10 +203,6 @@ def _literal(host: str) -> IPAddress | None:
 
 
 def _check_name(host: str, *, allow_private: bool) -> None:
-    try:
-        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        # A name that does not resolve now is for the connection to report.
-        return
-    for *_, address in answers:
-        check_address(str(address[0]), allow_private=allow_private)
+    # A name that does not resolve at once is for the connection to report.
+    for answer in look_up_briefly(host, seconds=SAVING_SECONDS):
+        check_address(answer.address, allow_private=allow_private)

@@ -32,11 +32,14 @@ def checked_key(text: str) -> str:
 
 
 def checked_url(text: str) -> str:
-    """Return a base URL in its normal form; "" stays "". Raises `ValidationError`."""
+    """Return a base URL in its normal form; "" stays "". Raises `ValidationError`.
+
+    A name is also looked up: it is better to say at once that its address will be refused.
+    """
     if not text.strip():
         return ""
     try:
-        return check_url(text, allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS)
+        return check_url(text, allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS, resolve=True)
     except AddressRefused as exc:
         raise ValidationError(exc.text) from exc
 

@@ -186,6 +186,26 @@ def test_a_name_that_does_not_resolve_may_be_saved(monkeypatch):
     assert check_url("https://soon.example", allow_private=False, resolve=True)
 
 
+@pytest.mark.parametrize(
+    "host, name",
+    [
+        ("stra\u00dfe.de", "xn--strae-oqa.de"),
+        ("\u03b2\u03cc\u03bb\u03bf\u03c2.com", "xn--nxasmm1c.com"),
+        ("B\u00dccher.example", "xn--bcher-kva.example"),
+        ("\uff41\uff50\uff49.example\u3002com", "api.example.com"),
+        ("\u6a21\u578b.example", "xn--xgs754b.example"),
+    ],
+)
+def test_a_host_that_is_no_ascii_is_the_one_browsers_go_to(host, name):
+    assert check_url(f"https://{host}/v1", allow_private=False) == f"https://{name}/v1"
+
+
+@pytest.mark.parametrize("host", ["\u2603.net", "a\u200db.example", "\u0300a.example", "\ud800.example"])
+def test_a_host_that_is_read_in_several_ways_is_refused(host):
+    with pytest.raises(AddressRefused):
+        check_url(f"https://{host}/v1", allow_private=False)
+
+
 def test_an_origin_is_scheme_host_and_port():
     assert origin("https://api.example.com:8443/v1/x") == "https://api.example.com:8443"
     assert (
