@@ -1,7 +1,9 @@
 """Bodies to events, lines or documents, whatever a server calls what it sends. No I/O of its own."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
+from .arrays import Elements, TooMany
 from .errors import AnswerTooLarge, BrokenStream, WrongAddress
 from .sse import MAX_LINES, Decoder, Event, TooLong
 from .text import load_json, load_lines
@@ -19,13 +21,19 @@ async def events(
     """Yield a body's events: all that became whole, each time something did.
 
     A JSON document in place of a stream is one event, whatever its content type
-    was. An event left open at the end is given if its JSON is whole, and so is a
-    JSON object that was printed into the stream without being an event. Raises
-    `BrokenStream` where the last event is cut.
+    was, and so is each object in an array. An event left open at the end is
+    given if its JSON is whole, and so is a JSON object that was printed into the
+    stream without being an event. Raises `BrokenStream` where the last event is
+    cut.
     """
     decoder = Decoder(max_bytes=max_event)
     first = await _beginning(chunks)
-    if first.lstrip(_BLANK)[:1] in (b"{", b"[", b"<"):
+    if first.lstrip(_BLANK)[:1] == b"[":
+        async with aclosing(_elements(_with(first, chunks), max_bytes=max_document)) as elements:
+            async for batch in elements:
+                yield batch
+        return
+    if first.lstrip(_BLANK)[:1] in (b"{", b"<"):
         yield [Event(await document(_with(first, chunks), max_bytes=max_document))]
         return
     try:
@@ -50,10 +58,17 @@ async def events(
 async def lines(
     chunks: AsyncIterator[bytes], *, max_line: int = 4 << 20, max_body: int = 64 << 20
 ) -> AsyncGenerator[list[Event], None]:
-    """Yield a body's lines that are not empty, each as the data of an event."""
+    """Yield a body's lines that are not empty, each as the data of an event.
+
+    A JSON document printed over several lines is one event.
+    """
+    first = _no_page(await _line(chunks, max_line))
+    if first.lstrip(_BLANK)[:1] in (b"{", b"[") and not _is_whole(first.strip(_BLANK).partition(b"\n")[0]):
+        yield [Event(await document(_with(first, chunks), max_bytes=max_line))]
+        return
     rest: list[bytes] = []
     size = total = count = 0
-    async for chunk in _with(_no_page(await _beginning(chunks)), chunks):
+    async for chunk in _with(first, chunks):
         total += len(chunk)
         if total > max_body:
             raise AnswerTooLarge(f"more than {max_body} bytes")
@@ -87,6 +102,40 @@ async def document(chunks: AsyncIterator[bytes], *, max_bytes: int = 4 << 20) ->
         if size > max_bytes:
             raise AnswerTooLarge(f"a document of more than {max_bytes} bytes")
     return b"".join(pieces).lstrip(_BLANK)
+
+
+async def _elements(
+    chunks: AsyncGenerator[bytes, None], *, max_bytes: int
+) -> AsyncGenerator[list[Event], None]:
+    """Yield the objects in an array, each as soon as it is whole."""
+    array = Elements()
+    size = 0
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > max_bytes:
+                raise AnswerTooLarge(f"a document of more than {max_bytes} bytes")
+            try:
+                found = array.feed(chunk)
+            except TooMany as exc:
+                raise AnswerTooLarge(str(exc)) from exc
+            if found:
+                yield [Event(element) for element in found]
+    if not array.closed:
+        raise BrokenStream("the document was cut off")
+
+
+async def _line(chunks: AsyncIterator[bytes], most: int) -> bytes:
+    """Return the body so far as its first line goes that is not blank, or more."""
+    first = await _beginning(chunks)
+    pieces, size = [first], len(first)
+    if b"\n" not in first.lstrip(_BLANK):
+        async for chunk in chunks:
+            pieces.append(chunk)
+            size += len(chunk)
+            if b"\n" in chunk or size > most:
+                break
+    return b"".join(pieces)
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:

@@ -264,9 +264,9 @@ def _fault(payload: Any, *, status: int | None, secrets: Iterable[str]) -> Provi
 
 def _unsupported(payload: Any, codes: list[str], message: str) -> str:
     """Return the parameter that this model does not take at all, where the provider names one."""
-    for named in _superfluous(payload):
-        if _PARAMETER.fullmatch(named):
-            return named
+    for field in _superfluous(payload):
+        if _PARAMETER.fullmatch(field):
+            return field
     if not ({"unsupported_parameter", "unsupported_value"} & set(codes) or _NOT_TAKEN.search(message)):
         return ""
     error = payload.get("error") if isinstance(payload, dict) else None

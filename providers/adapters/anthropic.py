@@ -31,6 +31,7 @@ from .reading import (
     named,
     objects,
     read_answer,
+    tells_error,
     total,
 )
 
@@ -171,7 +172,8 @@ def _adaptive(body: dict[str, Any], fault: ProviderError, request: ChatRequest) 
     if "adaptive" not in fault.detail or body.get("thinking", {}).get("type") != "enabled":
         return False
     body["thinking"] = {"type": "adaptive"}
-    body["output_config"] = {"effort": _EFFORT.get(request.reasoning_effort, request.reasoning_effort)}
+    effort = request.reasoning_effort or ""
+    body["output_config"] = {"effort": _EFFORT.get(effort, effort)}
     return True
 
 
@@ -240,7 +242,7 @@ class MessagesReader:
             self._count(event.get("usage"))
         elif kind == "message_stop":
             self.done = True
-        elif kind == "error" or event.get("error"):
+        elif kind == "error" or tells_error(event):
             self._error = self._error or fault_in_stream(event)
             self.done = True
         elif kind == "message":

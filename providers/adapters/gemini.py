@@ -14,7 +14,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
-from ..errors import BrokenStream, ProviderError
+from ..errors import BrokenStream, ProviderError, ProviderTimeout
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
@@ -30,6 +30,7 @@ from .reading import (
     named,
     objects,
     read_answer,
+    tells_error,
     total,
 )
 
@@ -146,10 +147,12 @@ class GeminiReader:
 
     # Nothing marks the end but the end of the body: usage may follow the finish reason.
     done = False
-    # Older models give a finish reason with every piece.
-    ending = False
 
     def __init__(self) -> None:
+        # Older models give a finish reason with every piece: it is the end only where
+        # a piece before had none.
+        self._unfinished = False
+        self.ending = False
         self._finish: FinishReason | None = None
         self._error: ProviderError | None = None
         self._calls = False
@@ -163,7 +166,7 @@ class GeminiReader:
         return parts
 
     def _response(self, response: dict[str, Any], parts: list[StreamPart]) -> None:
-        if response.get("error") and self._error is None:
+        if tells_error(response) and self._error is None:
             self._error = fault_in_stream(response)
         candidates = response.get("candidates")
         for candidate in candidates if isinstance(candidates, list) else []:
@@ -186,16 +189,21 @@ class GeminiReader:
     def finished(self, broken: ProviderError | None) -> Finished:
         if self._error is not None:
             raise self._error
-        # Older models give a reason with every piece, so that a broken connection may have cost text.
-        if self._finish is not None and broken is None:
+        # Where every piece had a reason, a broken connection may have cost text; a silent one has not.
+        over = self.ending or broken is None or isinstance(broken, ProviderTimeout)
+        if self._finish is not None and over:
             calls = self._calls and self._finish is FinishReason.STOP
             return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
         raise broken or BrokenStream("the stream ended without a finish reason")
 
     def _candidate(self, candidate: dict[str, Any], parts: list[StreamPart]) -> None:
+        told = self._finish is not None
         reason = candidate.get("finishReason")
         if reason and reason != "FINISH_REASON_UNSPECIFIED":
             self._finish = _FINISH.get(named(reason), FinishReason.OTHER)
+            self.ending = self._unfinished
+        else:
+            self._unfinished = True
         content = candidate.get("content")
         pieces = content.get("parts") if isinstance(content, dict) else None
         for piece in pieces if isinstance(pieces, list) else []:
@@ -205,6 +213,9 @@ class GeminiReader:
             text = piece.get("text")
             if not text or not isinstance(text, str):
                 continue
+            if told:
+                # It was not the end.
+                self.ending = self._unfinished = False
             if piece.get("thought"):
                 if thought := self._thought.feed(text):
                     parts.append(ReasoningDelta(thought))

@@ -17,7 +17,7 @@ from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_lines
-from .reading import bounded, count, entries, model_info, named, objects, read_answer
+from .reading import bounded, count, entries, model_info, named, objects, read_answer, tells_error
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class OllamaReader:
     def feed(self, data: bytes) -> Sequence[StreamPart]:
         parts: list[StreamPart] = []
         for line in objects(data):
-            if line.get("error"):
+            if tells_error(line):
                 self._error = self._error or fault_in_stream(line)
                 self.done = True
             if isinstance(message := line.get("message"), dict):

@@ -25,7 +25,18 @@ from ..errors import (
 from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import get_json, stream_events
-from .reading import DONE, bounded, count, entries, joined, model_info, named, objects, read_answer
+from .reading import (
+    DONE,
+    bounded,
+    count,
+    entries,
+    joined,
+    model_info,
+    named,
+    objects,
+    read_answer,
+    tells_error,
+)
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -220,8 +231,8 @@ class ChatReader:
         return None
 
     def _chunk(self, chunk: dict[str, Any], parts: list[StreamPart]) -> None:
-        if error := chunk.get("error"):
-            self._note_error(chunk, error)
+        if tells_error(chunk):
+            self._note_error(chunk)
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
             for choice in choices[:_MOST_CHOICES]:
@@ -261,7 +272,7 @@ class ChatReader:
             raise BrokenStream("an end marker and no answer before it")
         return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
 
-    def _note_error(self, chunk: dict[str, Any], error: Any) -> None:
+    def _note_error(self, chunk: dict[str, Any]) -> None:
         if self._error is None:
             self._error = fault_in_stream(chunk)
         # OpenRouter goes on to the usage and the end marker; others say nothing more.
@@ -272,8 +283,8 @@ class ChatReader:
         if not isinstance(extra, dict):
             return
         _count(extra.get("usage"), parts)
-        if error := extra.get("error"):
-            self._note_error({"error": error}, error)
+        if tells_error(extra):
+            self._note_error(extra)
 
     def _choice(self, choice: dict[str, Any], parts: list[StreamPart]) -> None:
         if reason := choice.get("finish_reason"):

@@ -1,6 +1,7 @@
 """The one loop by which every adapter reads an answer."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -86,31 +87,43 @@ async def read_answer(
         reader = new_reader()
         chars = 0
         broken: ProviderError | None = None
+        leave_at: float | None = None
         try:
             async with aclosing(ask()) as events:
                 # The connection may stay open long after the end.
                 while not reader.done:
                     if reader.ending:
-                        async with asyncio.timeout(LINGER):
+                        # Once for all: what follows may drip.
+                        leave_at = leave_at or loop.time() + LINGER
+                        async with asyncio.timeout_at(leave_at):
                             batch = await anext(events)
                     else:
                         batch = await anext(events)
                     for part in _said(reader, batch):
-                        yield part
                         if isinstance(part, TextDelta | ReasoningDelta):
                             chars += len(part.text)
-                    if chars > most:
-                        raise AnswerTooLarge(f"more than {most} characters")
+                            # It was not the end yet.
+                            leave_at = None
+                            if chars > most:
+                                if kept := part.text[: most - chars]:
+                                    yield type(part)(kept)
+                                raise AnswerTooLarge(f"more than {most} characters")
+                        yield part
                 await _to_the_end(events)
         except (StopAsyncIteration, TimeoutError):
             pass
         except ProviderError as exc:
             broken = exc
         for part in reader.rest():
-            yield part
             if isinstance(part, TextDelta | ReasoningDelta):
+                if isinstance(broken, AnswerTooLarge):
+                    continue
                 chars += len(part.text)
+            yield part
         try:
+            if isinstance(broken, AnswerTooLarge):
+                # Cut by us, whatever the provider said of its end before.
+                raise broken
             finished = reader.finished(broken)
         except ProviderError as fault:
             seal(fault, secrets)
@@ -139,7 +152,7 @@ def _said(reader: Reader, batch: Sequence[Event]) -> Iterator[StreamPart]:
     texts: list[str] = []
     try:
         for event in batch:
-            for part in reader.feed(event.data):
+            for part in reader.feed(event.data if event.name != "error" else _error(event.data)):
                 if type(part) is kind:
                     texts.append(part.text)
                     continue
@@ -157,6 +170,24 @@ def _said(reader: Reader, batch: Sequence[Event]) -> Iterator[StreamPart]:
         raise
     if texts:
         yield kind("".join(texts))
+
+
+def _error(data: bytes) -> bytes:
+    """Return the data of an event named `error` as every protocol tells one: under that key."""
+    try:
+        found = objects(data)
+    except ProviderError:
+        found = []
+    if any(map(tells_error, found)):
+        return data
+    # Several where the empty lines between events are missing.
+    *before, last = found or [{"message": data.decode("utf-8", "replace")}]
+    return "\n".join(map(json.dumps, (*before, {"error": last or True}))).encode()
+
+
+def tells_error(payload: dict[str, Any]) -> bool:
+    """Whether this is an error and no piece of an answer; some put it as null into every piece."""
+    return payload.get("error") not in (None, False, "") or payload.get("object") == "error"
 
 
 async def _to_the_end(events: Events) -> None:

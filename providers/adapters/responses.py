@@ -19,7 +19,7 @@ from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import stream_events
 from .openai import FIXED_TEMPERATURE, REASONING_MODEL, OpenAIAdapter
-from .reading import DONE, count, joined, objects, read_answer
+from .reading import DONE, count, joined, named, objects, read_answer, tells_error
 
 _CUT_SHORT = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 _TOOL_CALLS = ("function_call", "custom_tool_call")
@@ -120,12 +120,12 @@ class ResponsesReader:
             item = event.get("item")
             self._calls |= isinstance(item, dict) and item.get("type") in _TOOL_CALLS
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
-            self._end(event.get("response"), parts)
-        elif kind == "error" or (kind is None and event.get("error")):
+            self._end(event.get("response"), kind.removeprefix("response."), parts)
+        elif kind == "error" or (kind is None and event.get("object") != "response" and tells_error(event)):
             self._fail(event if isinstance(event.get("error"), dict | str) else {"error": event})
         elif event.get("object") == "response" and kind is None:
             # It was not streamed.
-            self._end(event, parts)
+            self._end(event, None, parts)
 
     def rest(self) -> Sequence[StreamPart]:
         parts: list[StreamPart] = []
@@ -158,28 +158,33 @@ class ResponsesReader:
             self._error = fault_in_stream(payload)
         self.done = True
 
-    def _end(self, response: Any, parts: list[StreamPart]) -> None:
+    def _end(self, response: Any, kind: str | None, parts: list[StreamPart]) -> None:
+        """Take the response as it ended; `kind` is what the event says of that, if there is one."""
         self.done = True
         if not isinstance(response, dict):
             response = {}
         if (usage := parse_usage(response.get("usage"))) is not None:
             parts.append(usage)
-        status = response.get("status")
+        status = response.get("status") or kind
         if status == "failed" or response.get("error"):
             self._fail({"error": response.get("error") or {"message": "the response failed"}})
             return
         output = response.get("output")
         items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
         self._calls = self._calls or any(item.get("type") in _TOOL_CALLS for item in items)
-        if not self._spoke:
-            # Nothing came in pieces, so what is here has not been said yet.
-            for item in items:
-                if item.get("type") == "message":
-                    self._whole(item.get("content"), parts)
+        # What did not come in pieces has not been said yet.
+        spoke, thought = self._spoke, bool(self._thinks_by)
+        for item in items:
+            if item.get("type") == "message" and not spoke:
+                self._whole(item.get("content"), parts)
+            elif item.get("type") == "reasoning" and not thought:
+                self._think("whole", joined(item.get("summary")) or joined(item.get("content")), parts)
         if status == "incomplete":
             details = response.get("incomplete_details")
             why = details.get("reason") if isinstance(details, dict) else None
             self._finish = _CUT_SHORT.get(str(why), FinishReason.OTHER)
+        elif status != "completed":
+            self._error = BrokenStream(f"the response is {named(status)[:50]}")
         elif self._refused:
             self._finish = FinishReason.REFUSAL
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from providers.adapters import reading
 from providers.adapters.gemini import GeminiAdapter, GeminiReader, build_body
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Role, Usage
 from providers.errors import BrokenStream, InvalidCredentials, ModelNotFound, ProviderOverloaded, RateLimited
@@ -194,16 +195,59 @@ async def test_a_quota_tells_how_long_to_wait():
     assert got.error.retry_after == 48
 
 
-async def test_a_connection_lost_after_a_finish_reason_is_still_broken():
+END = said({"text": "lo"}, finish="STOP", usageMetadata={"promptTokenCount": 1, "candidatesTokenCount": 2})
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [said({"text": "Hal"}, finish="STOP")],
+        [said({"text": "H"}, finish="STOP"), said({"text": "al"}, finish="STOP")],
+        # What came with the second piece was no end.
+        [said({"text": "H"}), said({"text": "a"}, finish="STOP"), said({"text": "l"}, finish="STOP")],
+    ],
+)
+async def test_a_connection_lost_is_broken_where_every_piece_has_a_finish_reason(pieces):
     async def answer(wire):
         await wire.head()
-        await wire.send(*chunks(said({"text": "Hal"}, finish="STOP")))
+        await wire.send(*chunks(*pieces))
         wire.writer.close()
 
     async with serving(answer) as server:
         got = await over_http(GeminiAdapter(None, base_url=server.url, api_key="k"), QUESTION)
 
     assert (got.text, type(got.error)) == ("Hal", BrokenStream)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_finish_reason_that_only_the_last_piece_has_is_the_end(lost, monkeypatch):
+    monkeypatch.setattr(reading, "LINGER", 0.2)
+
+    async def answer(wire):
+        await wire.head()
+        await wire.send(*chunks(said({"text": "Hel"}), END))
+        if lost:
+            wire.writer.close()
+        await wire.hung_up(30)
+
+    async with serving(answer) as server:
+        got = await over_http(GeminiAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (got.text, got.finish, got.error, got.usage) == ("Hello", "stop", None, Usage(1, 2))
+
+
+async def test_a_server_that_falls_silent_after_its_only_piece_has_ended(set_limits):
+    set_limits(idle_seconds=1)
+
+    async def answer(wire):
+        await wire.head()
+        await wire.send(*chunks(END))
+        await wire.hung_up(30)
+
+    async with serving(answer) as server:
+        got = await over_http(GeminiAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (got.text, got.finish, got.error) == ("lo", "stop", None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from providers.errors import (
     BrokenStream,
     ContentBlocked,
     InvalidCredentials,
+    ProviderError,
     ProviderFailed,
     ProviderOverloaded,
     ProviderRejected,
@@ -210,6 +211,66 @@ async def test_a_server_that_falls_silent_after_the_finish_reason_is_not_waited_
 
     assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
     assert got.seconds < 4
+
+
+async def test_what_drips_after_the_finish_reason_is_not_waited_for_either(monkeypatch):
+    monkeypatch.setattr(reading, "LINGER", 0.4)
+
+    async def answer(wire):
+        await wire.head()
+        await wire.send(*chunks(delta("Hi"), delta(None, "stop"), end=b": bye\n\n"))
+        while True:
+            await asyncio.sleep(0.05)
+            await wire.send(b'data: {"choices":[]}\n\n')
+
+    async with serving(answer) as server:
+        got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
+    assert got.seconds < 10
+
+
+async def test_text_after_a_finish_reason_is_waited_for(monkeypatch):
+    """Some servers give a reason with every piece."""
+    monkeypatch.setattr(reading, "LINGER", 1)
+
+    async def answer(wire):
+        await wire.head()
+        for _ in range(8):
+            await wire.send(chunks(delta("x", "stop"))[0])
+            await asyncio.sleep(0.2)
+        await wire.end()
+
+    async with serving(answer) as server:
+        got = await over_http(OpenAIAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert (got.text, got.finish) == ("x" * 8, "stop")
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        (b'event: error\ndata: {"message":"Overloaded","code":529}\n\n', ProviderOverloaded),
+        (b'event: error\ndata: {"error":{"message":"Overloaded","code":529}}\n\n', ProviderOverloaded),
+        (b"event: error\ndata: Something broke\n\n", ProviderError),
+        (b"event: error\ndata: {}\n\n", ProviderError),
+        (b'data: {"object":"error","message":"CUDA out of memory","code":500}\n\n', ProviderFailed),
+        (b'data: {"error":{}}\n\n', ProviderError),
+        (b'data: {"error":"No."}\n\n', ProviderError),
+    ],
+)
+async def test_an_error_in_mid_stream_is_never_taken_for_an_end(event, kind):
+    got = await read(ChatReader, [*chunks(delta("Hal"), end=event), b"data: [DONE]\n\n"])
+
+    assert (got.text, type(got.error)) == ("Hal", kind)
+
+
+async def test_no_error_in_every_piece_is_none():
+    piece = {**delta("Hi"), "error": None}
+
+    got = await read(ChatReader, chunks(piece, {**piece, "error": False}, {**piece, "error": ""}))
+
+    assert (got.text, got.error) == ("HiHiHi", None)
 
 
 async def test_a_connection_lost_after_the_finish_reason_costs_only_the_usage():

@@ -120,6 +120,21 @@ async def test_a_failure_without_a_word_is_a_failure():
     assert type(got.error) is ProviderError
 
 
+@pytest.mark.parametrize("status", ["cancelled", "queued", "in_progress", "something new", None, 7])
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_only_what_is_completed_is_whole(status, streamed):
+    response = {"object": "response", "status": status, "output": []}
+    if streamed:
+        response["status"] = status or "unknown"
+        got = await read(
+            ResponsesReader, events(said("Hal"), {"type": "response.completed", "response": response})
+        )
+    else:
+        got = await read(ResponsesReader, [json.dumps(response).encode()])
+
+    assert (type(got.error), got.finish) == (BrokenStream, None)
+
+
 async def test_an_end_that_does_not_come_is_broken():
     got = await read(ResponsesReader, [*events(said("Hal")), b"data: [DONE]\n\n"])
 
@@ -147,11 +162,15 @@ async def test_what_is_repeated_whole_is_not_said_twice():
         {"type": "response.content_part.done", "part": {"type": "output_text", "text": "Hi"}},
         {"type": "response.output_item.done", "item": {"type": "message"}},
     ]
-    output = [{"type": "message", "content": [{"type": "output_text", "text": "Hi"}]}]
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {"type": "message", "content": [{"type": "output_text", "text": "Hi"}]},
+    ]
+    thought = {"type": "response.reasoning_summary_text.delta", "delta": "hm"}
 
-    got = await read(ResponsesReader, events(said("Hi"), *repeats, ended(output=output)))
+    got = await read(ResponsesReader, events(thought, said("Hi"), *repeats, ended(output=output)))
 
-    assert got.text == "Hi"
+    assert (got.reasoning, got.text) == ("hm", "Hi")
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -160,7 +179,8 @@ async def test_what_came_only_whole_is_said(streamed):
         "object": "response",
         "status": "completed",
         "output": [
-            {"type": "reasoning", "summary": []},
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}, None]},
+            {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "!"}]},
             {"type": "message", "content": [{"type": "output_text", "text": "Hi"}, None]},
         ],
         "usage": {"input_tokens": 3, "output_tokens": 2, "output_tokens_details": {"reasoning_tokens": 1}},
@@ -170,6 +190,7 @@ async def test_what_came_only_whole_is_said(streamed):
         got = await over_http(ResponsesAdapter(None, base_url=server.url, api_key="k"), QUESTION)
 
     assert (got.text, got.finish, got.usage) == ("Hi", "stop", Usage(3, 2, 1))
+    assert got.reasoning == "hm!"
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,23 @@ async def test_an_answer_that_grows_without_end_is_cut_off(set_limits):
     got, requests = await ask(replay([word] * 50))
 
     assert (type(got.error), requests) == (AnswerTooLarge, 1)
-    assert 1000 <= len(got.text) < 3000
+    assert len(got.text) == 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [b'data: {"choices":[{"delta":{"content":"%b"},"finish_reason":"stop"}]}\n\n' % (b"x" * 300)] * 5,
+        [b'{"choices":[{"message":{"content":"%b"},"finish_reason":"stop"}]}' % (b"x" * 5000)],
+        [b'data: {"choices":[{"delta":{"content":"%b"}}]}\n\n' % (b"x" * 1001), *HI],
+    ],
+)
+async def test_an_answer_that_we_cut_is_never_told_as_whole(body, set_limits):
+    set_limits(answer_chars=1000)
+
+    got, _ = await ask(replay(body))
+
+    assert (len(got.text), type(got.error), got.finish) == (1000, AnswerTooLarge, None)
 
 
 def test_the_pauses_grow_and_are_bounded():
@@ -164,8 +180,8 @@ async def test_a_question_is_changed_a_few_times_at_most():
     """A server can find fault with every question anew."""
 
     async def answer(wire):
-        names = "stream_options temperature top_p max_tokens max_completion_tokens reasoning_effort".split()
-        name = next(name for name in names if name in wire.request.json)
+        known = ["temperature", "top_p", "max_tokens", "max_completion_tokens", "reasoning_effort"]
+        name = next(name for name in ["stream_options", *known] if name in wire.request.json)
         said = {"error": {"message": f"Unsupported parameter: {name}"}}
         await plain(400, json.dumps(said).encode())(wire)
 
