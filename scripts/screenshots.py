@@ -259,7 +259,7 @@ class Studio:
                 page.locator("[data-live]").wait_for()
             time.sleep(0.6)
             target = FOLDER / name_of(state, width, theme, words)
-            target.write_bytes(webp(page))
+            target.write_bytes(webp(page, width, height, scale))
             print(f"{target.name}  {target.stat().st_size // 1024} kB")
         finally:
             context.close()
@@ -270,9 +270,12 @@ def pieces(text: str) -> Iterator[str]:
         yield text[at : at + 24]
 
 
-def webp(page: "Page") -> bytes:
+def webp(page: "Page", width: int, height: int, scale: int) -> bytes:
     session = page.context.new_cdp_session(page)
-    taken = session.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY})
+    # Without a clip that says so, a phone's picture comes at half of what its screen shows.
+    top = page.evaluate("scrollY")
+    clip = {"x": 0, "y": top, "width": width, "height": height, "scale": scale}
+    taken = session.send("Page.captureScreenshot", {"format": "webp", "quality": QUALITY, "clip": clip})
     return base64.b64decode(taken["data"])
 
 
