@@ -22,6 +22,7 @@ from django.utils.safestring import SafeString, mark_safe
 from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml, isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
@@ -39,6 +40,15 @@ _TAGS = {
 }
 _ATTRIBUTES = {"a": {"href", "title", "target"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
 _CLASSES = {"figure": {"code"}, "div": {"table", "math"}, "span": {"math"}, "a": {"image"}}
+# TeX between dollars or escaped brackets. What is longer is no formula.
+_MATH_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
+_MATH_BLOCK_CLOSING = {"\\[": "\\]", "$$": "$$"}
+_MATH_CHARS = 2000
+_MATH_LINES = 100
+_MATH = re.compile(r"((?:\\[^\n]|[^$\\\n])+)\$(?![A-Za-z0-9$])")
+_NO_OPENING = re.compile(r"[A-Za-z0-9$\\]")
+# What JavaScript takes for white space.
+_SPACES = "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
 _HOST = re.compile(r"[a-z0-9._:-]+")
 # Chinese, Japanese and Korean are written without spaces about words.
 _WIDE = re.compile(
@@ -122,6 +132,13 @@ class _Renderer(RendererHTML):
         shown = f"{name} <small>{escapeHtml(host)}</small>" if host else name
         return f'<a class="image" href="{escapeHtml(address)}">{shown}</a>'
 
+    def math_inline(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        # Its source can be read; the page's script sets it.
+        return f'<span class="math">{escapeHtml(tokens[idx].content)}</span>'
+
+    def math_block(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: EnvType) -> str:
+        return f'<div class="math">{escapeHtml(tokens[idx].content)}</div>\n'
+
     def renderInline(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
         # A link within a link is none: an address in one is text, and an image is only named.
         links = 0
@@ -203,8 +220,70 @@ def _build() -> MarkdownIt:
     markdown = MarkdownIt("commonmark", options, renderer_cls=_Renderer)
     markdown.enable(["table", "strikethrough"])
     markdown.inline.ruler.at("emphasis", _emphasis)
+    markdown.inline.ruler.before("escape", "math", _math)
+    markdown.block.ruler.before(
+        "fence", "math", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
     markdown.validateLink = _is_link  # type: ignore[method-assign, assignment]  # documented as replaceable
     return markdown
+
+
+def _math(state: StateInline, silent: bool) -> bool:
+    """Read TeX between dollars or escaped brackets."""
+    found = _formula(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    content, end = found
+    if not silent:
+        state.push("math_inline", "math", 0).content = content
+    state.pos = end
+    return True
+
+
+def _formula(text: str, pos: int, pos_max: int) -> tuple[str, int] | None:
+    opening = text[pos : pos + 2]
+    limit = min(pos_max, pos + _MATH_CHARS)
+    if opening in _MATH_CLOSING:
+        at = text.find(_MATH_CLOSING[opening], pos + 2, limit)
+        content = text[pos + 2 : at].strip(_SPACES) if at >= 0 else ""
+        return (content, at + 2) if content else None
+    if opening[:1] != "$" or opening[1:] in {"", "$", *_SPACES} or (pos and _NO_OPENING.match(text[pos - 1])):
+        return None
+    found = _MATH.match(text, pos + 1, limit)
+    if found is None or found[1][-1] in _SPACES:
+        return None
+    return found[1], found.end()
+
+
+def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
+    """Read a formula of its own lines."""
+
+    def text_of(line: int) -> str:
+        return state.src[state.bMarks[line] + state.tShift[line] : state.eMarks[line]]
+
+    first = text_of(start_line)
+    closing = _MATH_BLOCK_CLOSING.get(first[:2])
+    if closing is None or state.is_code_block(start_line):
+        return False
+    lines: list[str] = []
+    line, rest = start_line, first[2:]
+    while (at := rest.find(closing)) < 0:
+        lines.append(rest)
+        line += 1
+        if line >= end_line or line - start_line > _MATH_LINES or state.sCount[line] < state.blkIndent:
+            return False
+        rest = text_of(line)
+        if not rest.strip(_SPACES):
+            return False
+    content = "\n".join([*lines, rest[:at]]).strip(_SPACES)
+    if rest[at + 2 :].strip(_SPACES) or not content:
+        return False
+    if not silent:
+        state.line = line + 1
+        token = state.push("math_block", "math", 0)
+        token.content = content
+        token.map = [start_line, state.line]
+    return True
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:

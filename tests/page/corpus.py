@@ -95,6 +95,13 @@ TEXTS = [
     "**bold\n\nnot closed** `code\n\nover` paragraphs",
     "line\n    continued with indent\n\ttab",
     "https://bare.example/ and www.bare.example",
+    "so \\(x_1 * y_2 * z\\) and $a_1 + b_2$, $$\\frac{a}{b}$$ and \\[ c^2 \\] end",
+    "\\[\nx\n+ y\n= z\n\\]\n\ntext\n$$\n\\sum_{i=1}^n i\n$$\nafter",
+    "- item\n  $$\n  x^2\n  $$\n- \\(y\\)\n\n> $$ z $$",
+    "$$ not closed\n\n\\( nor this \\[ nor\n\n$$\n\n$$\n",
+    "pay $5 or $A/$B, $PATH and $HOME, 3$x$ $ x$ $x $ \\$x$ $x\\$y$ $$x$$y $x$z",
+    "`$a$` **$a*b$** [$x$](https://e.org) ![$x$](https://e.org) | $|x|$ |",
+    "bad $x_$ and $\\frac{1}$ and \\(a^\\)\n\n$$\n\\frac{1}\n$$\n\ntext\n\n- $x_$\n\nend\n\nend",
     "$5 and $6, or 10$ $ 20 $",
 ]
 

@@ -137,9 +137,10 @@ def test_a_long_conversation_opens_at_its_end_and_goes_on_upwards(desk: Desk):
 
     expect(desk.page.locator(".message")).to_have_count(100)
     expect(desk.page.locator(".message").last).to_contain_text("answer 119")
-    desk.page.evaluate("scrollBy(0, 200 - document.documentElement.scrollHeight)")
+    desk.page.wait_for_function(
+        "() => (scrollTo(0, 0), document.querySelector('.message').textContent.includes('the very first'))"
+    )
 
-    expect(desk.page.locator(".message").first).to_contain_text("the very first")
     expect(desk.page.locator(".message")).to_have_count(242)
     expect(desk.page.get_by_text("Earlier messages")).to_have_count(0)
     ids = desk.page.eval_on_selector_all(".message", "(all) => all.map((one) => one.id)")

@@ -126,6 +126,10 @@ GROWING = [
     "```python\nprint(1)\n```\n\nafter",
     "text\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
     "**注意：**这里",
+    "see \\(x_1 + y\\) there",
+    "see $x_1$ there",
+    "text\n\n$$\nx^2 + y\n$$\n\nmore",
+    "so $\\\\frac{a}{b}$ it",
 ]
 
 

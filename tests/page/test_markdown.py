@@ -26,6 +26,12 @@ OUTSIDE = 'target="_blank" rel="noopener noreferrer nofollow"'
             "[![a](http://e.org/i.png) b](http://e.org)",
             f'<p><a href="http://e.org" {OUTSIDE}>a b</a></p>\n',
         ),
+        (
+            "so \\(x_1*y*\\) or $a<b$",
+            '<p>so <span class="math">x_1*y*</span> or <span class="math">a&lt;b</span></p>\n',
+        ),
+        ("\\[\na\n+ b\n\\]", '<div class="math">a\n+ b</div>\n'),
+        ("$5 and $6, $A/$B", "<p>$5 and $6, $A/$B</p>\n"),
         ("**注意：**这", "<p><strong>注意：</strong>这</p>\n"),
         ("是**“好”**的", "<p>是<strong>“好”</strong>的</p>\n"),
         (
@@ -59,7 +65,27 @@ def test_tables_scroll_and_align_without_a_style():
 
 
 @pytest.mark.parametrize(
-    "piece", ["[", "![", "[a](b", "**a", "*a ", "<", "&", "> ", "- ", "`a``", "|a", "~~", "_a__"]
+    "piece",
+    [
+        "[",
+        "![",
+        "[a](b",
+        "**a",
+        "*a ",
+        "<",
+        "&",
+        "> ",
+        "- ",
+        "`a``",
+        "|a",
+        "~~",
+        "_a__",
+        "$",
+        "$a",
+        "\\(",
+        "\\[\n",
+        "$$\n",
+    ],
 )
 def test_no_text_takes_long(piece):
     text = piece * (100_000 // len(piece))

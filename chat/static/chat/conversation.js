@@ -7,6 +7,7 @@ import { copy } from "./copying.js";
 import { all, announce, clone, one, pause } from "./dom.js";
 import { confirmed, sent, unconfirmed } from "./drafts.js";
 import { edit } from "./editor.js";
+import * as formulas from "./formulas.js";
 import { notice, wait } from "./failures.js";
 import { resumed, started } from "./following.js";
 import { fragment, part } from "./fragments.js";
@@ -444,6 +445,7 @@ export class Conversation extends EventTarget {
   /** Give code its button and colours, and waits their countdown. */
   decorate(root) {
     code.decorate(root);
+    formulas.decorate(root);
     for (const place of [root, ...all("[data-retry-after]", root)]) {
       const button = place.dataset?.retryAfter ? one("[data-regenerate]", place) : null;
       if (!button) continue;

@@ -3,15 +3,20 @@
 // What may yet turn into something else is held back for the moment, and what
 // is open is closed, so that nothing on the screen has to be taken back.
 
+import { readable } from "./syntax.js";
+
 const ONLY_MARKUP = /^(?:[ \t]|>[ \t]?)*(?:[-*+_=~`#|:>]+|\d{1,9}[.)]?|\\[[(]?|\$\$?)[ \t]*$/;
 const FENCE_OPENS = /^(?:[ \t]|>[ \t]?|[-*+][ \t]+|\d{1,9}[.)][ \t]+)*(?:`{3,}[^`]*|~{3,}.*)$/;
 const REFERENCE = /^ {0,3}\[[^\]]+\]:.*$/;
+const CLOSING = { "\\(": "\\)", "\\[": "\\]", $$: "$$" };
 const ROW = /^ {0,3}\|/;
 
 /** Return the part of a growing text that can be shown; the rest is a moment too young. */
 export function settled(text) {
   let end = text.lastIndexOf("\n") + 1;
   const last = text.slice(end);
+  const opens = /(?:^|\n)[ \t]*(?:\$\$|\\\[)\s*$/.exec(text);
+  if (opens) return text.slice(0, opens.index + (text[opens.index] === "\n" ? 1 : 0));
   const held = last && (ONLY_MARKUP.test(last) || FENCE_OPENS.test(last) || REFERENCE.test(last));
   if (!held) end = text.length;
   return text.slice(0, beforeTable(text, end));
@@ -64,6 +69,8 @@ function closed(text, references) {
     const said = text.slice(code.at + code.length).replace(/`+$/, "");
     return said.trim() ? text.slice(0, code.at + code.length) + said + "`".repeat(code.length) : text.slice(0, code.at);
   }
+  const formula = openFormula(text);
+  if (formula) return formula;
   return text
     .replace(/!?\[([^[\]]*)\]\([^()\s]*(?:\s+["'(]?[^"'()]*["')]?)?$/, "$1")
     .replace(/!?\[([^[\]]*)\]?$/, (whole, label) => (label.trim().toLowerCase().toUpperCase() in references ? whole : label))
@@ -72,6 +79,29 @@ function closed(text, references) {
     .replace(/(^|[^\\])((?:\\\\)*)\\[[(]?$/, "$1$2")
     .replace(/(?<![~\\])~$|!$/, "");
 }
+
+/** Close a formula that has begun and not ended; what nothing stands in yet is left out. */
+function openFormula(text) {
+  const said = text.replace(/\\$/, "");
+  const [, before, opening, inner] = /^([^]*?)(\\\(|\\\[|\$\$)((?:(?!\\[)\]]|\$\$)[^])*)$/.exec(lastPart(said)) ?? [];
+  if (opening !== undefined) {
+    const start = said.slice(0, said.length - opening.length - inner.length);
+    const formula = readable(inner);
+    return formula.trim() ? start + opening + formula + CLOSING[opening] : start;
+  }
+  const single = /(?:^|[^A-Za-z0-9$\\])(\$(?:[A-Za-z\\][^$\n]{0,200})?)$/.exec(said);
+  if (!single || before !== undefined) return null;
+  if (dollars(said.slice(0, said.length - single[1].length))) return null;
+  const formula = readable(single[1].slice(1));
+  const start = said.slice(0, said.length - single[1].length);
+  return formula ? `${start}$${formula}$` : start;
+}
+
+/** Leave out the formulas that have ended. */
+const lastPart = (text) =>
+  text.replace(/\\\([^]*?\\\)|\\\[[^]*?\\\]|\$\$[^]*?\$\$/g, (whole) => " ".repeat(whole.length));
+
+const dollars = (text) => /\$\S[^$\n]*$/.test(lastPart(text).replace(/\$[^$\n]+\$/g, ""));
 
 /** Find a code span that has begun and not ended. */
 function openCode(text) {

@@ -3,6 +3,7 @@
 
 import { grow } from "./code.js";
 import { one } from "./dom.js";
+import { reset } from "./formulas.js";
 
 /** Let the children of `parent`, from `old` on, be those of `fresh`; of kept ones, `old` is the first. */
 export function patch(parent, fresh, old = parent.firstChild) {
@@ -35,8 +36,11 @@ function update(old, node) {
     grow(old, one("code", node).textContent);
     return true;
   }
-  // What has become of a formula is not its source any more.
-  if (old.classList.contains("math") && old.source !== undefined) return old.source === node.textContent;
+  // What has become of a formula is not its source any more; while it is written, it cannot always be read.
+  if (old.classList.contains("math") && old.source !== undefined) {
+    reset(old, node.textContent);
+    return true;
+  }
   for (const { name } of [...old.attributes]) {
     if (!node.hasAttribute(name) && name !== "data-caret") old.removeAttribute(name);
   }

@@ -5,6 +5,7 @@
 
 import { addButton, grow, paint } from "./code.js";
 import { all, one } from "./dom.js";
+import * as formulas from "./formulas.js";
 import { build, parse } from "./markdown.js";
 import { settled } from "./mend.js";
 import { patch } from "./patch.js";
@@ -45,6 +46,7 @@ export class LiveProse {
     this.fence = null;
     this.#show(this.tail, false);
     all("figure.code", this.place).forEach(paintOnce);
+    formulas.settle(this.place);
   }
 
   #show(text, growing) {
@@ -58,6 +60,7 @@ export class LiveProse {
       nodes.push(node);
       for (const block of node.matches("figure.code") ? [node] : all("figure.code", node)) addButton(block);
     }
+    nodes.forEach(formulas.decorate);
     this.#mark(growing);
     return { tokens, nodes };
   }
@@ -80,7 +83,8 @@ export class LiveProse {
     const lines = text.split("\n").length - 1;
     let count = 0;
     for (let index = 1; index < blocks.length; index += 1) {
-      if (blocks[index].map[0] + LINES_TO_TELL <= lines) count = index;
+      // A formula without its end may yet turn out to be none.
+      if (blocks[index].map[0] + LINES_TO_TELL <= lines && !blocks[index].meta?.open) count = index;
     }
     if (count) {
       const at = startOfLine(text, blocks[count].map[0]);
@@ -89,6 +93,7 @@ export class LiveProse {
       this.tail = this.tail.slice(at);
       this.last = nodes[count - 1];
       for (const node of nodes.slice(0, count)) {
+        formulas.settle(node);
         for (const block of node.matches("figure.code") ? [node] : all("figure.code", node)) paintOnce(block);
       }
     }

@@ -3,6 +3,35 @@
 // Chinese, Japanese and Korean are written without spaces about words.
 const WIDE = /[\u1100-\u11ff\u2e80-\ua4cf\uac00-\ud7ff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\u{20000}-\u{3ffff}]/u;
 
+// TeX between dollars or escaped brackets. What is longer is no formula.
+const CLOSING = { "\\(": "\\)", "\\[": "\\]", $$: "$$" };
+const BLOCK_CLOSING = { "\\[": "\\]", $$: "$$" };
+const MOST_CHARS = 2000;
+const MOST_LINES = 100;
+
+/** Return the formula that begins at `pos`, and where it ends. */
+export function formulaIn(text, pos, posMax) {
+  const opening = text.slice(pos, pos + 2);
+  const limit = Math.min(posMax, pos + MOST_CHARS);
+  const within = text.slice(pos + 2, limit);
+  if (CLOSING[opening]) {
+    const at = within.indexOf(CLOSING[opening]);
+    const content = at < 0 ? "" : within.slice(0, at).trim();
+    return content ? { content, end: pos + 2 + at + 2 } : null;
+  }
+  if (opening[0] !== "$" || /^\$[\s$]/.test(opening) || /[A-Za-z0-9$\\]/.test(text[pos - 1] ?? " ")) return null;
+  const found = /^((?:\\[^\n]|[^$\\\n])+)\$(?![A-Za-z0-9$])/.exec(text.slice(pos + 1, limit));
+  if (!found || /\s$/.test(found[1])) return null;
+  return { content: found[1], end: pos + 1 + found[0].length };
+}
+
+/** Leave out what is half written at the end of a formula, and close its braces. */
+export function readable(source) {
+  const said = source.replace(/(?:\\[A-Za-z]*|[_^&$\s]|\\(?:begin|end|left|right|text)\{?[a-z]*)+$/, "");
+  const open = [...said.matchAll(/\\[{}]|([{}])/g)].reduce((sum, { 1: brace }) => sum + (brace === "{") - (brace === "}"), 0);
+  return said + "}".repeat(Math.max(0, open));
+}
+
 export function extend(parser) {
   const { isMdAsciiPunct, isPunctChar, isWhiteSpace } = parser.utils;
 
@@ -13,6 +42,56 @@ export function extend(parser) {
     const wide = WIDE.test(character);
     return { punctuation: punctuation && !wide, wide, edge: punctuation || wide };
   };
+
+  parser.inline.ruler.before("escape", "math", (state, silent) => {
+    const found = formulaIn(state.src, state.pos, state.posMax);
+    if (!found) return false;
+    if (!silent) state.push("math_inline", "math", 0).content = found.content;
+    state.pos = found.end;
+    return true;
+  });
+
+  parser.block.ruler.before(
+    "fence",
+    "math",
+    (state, startLine, endLine, silent) => {
+      const lineOf = (line) => state.src.slice(state.bMarks[line] + state.tShift[line], state.eMarks[line]);
+      if (state.sCount[startLine] - state.blkIndent >= 4) return false;
+      const first = lineOf(startLine);
+      const closing = BLOCK_CLOSING[first.slice(0, 2)];
+      if (!closing) return false;
+      const lines = [];
+      let line = startLine;
+      let rest = first.slice(2);
+      let closed = false;
+      for (;;) {
+        const at = rest.indexOf(closing);
+        if (at >= 0) {
+          if (rest.slice(at + 2).trim()) return false;
+          lines.push(rest.slice(0, at));
+          closed = true;
+          break;
+        }
+        lines.push(rest);
+        line += 1;
+        if (line >= endLine || line - startLine > MOST_LINES) break;
+        if (state.sCount[line] < state.blkIndent) break;
+        rest = lineOf(line);
+        if (!rest.trim()) break;
+      }
+      const content = lines.join("\n").trim();
+      // While it is written, a formula goes on to the end.
+      if ((!closed && !(state.env.growing && line >= endLine)) || !content) return false;
+      if (silent) return true;
+      state.line = closed ? line + 1 : line;
+      const token = state.push("math_block", "math", 0);
+      token.content = closed ? content : readable(content);
+      token.map = [startLine, state.line];
+      token.meta = { open: !closed };
+      return true;
+    },
+    { alt: ["paragraph", "reference", "blockquote", "list"] },
+  );
 
   // The parser's own rule forgets closing ticks that it has seen while it looked ahead for a link.
   parser.inline.ruler.at("backticks", (state, silent) => {
