@@ -178,7 +178,8 @@ def open_turn(
             return busy
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message), mode=mode)
-            last, history = None, []
+            last: UUID | None = None
+            history: list[ChatMessage] = []
         else:
             session = _own_session(asked.user, session_id)
             _refuse_second_answer(session, busy)
@@ -525,7 +526,7 @@ class Ended:
 
 
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
-    """Gather what `close_turn` stores; what the provider did not say of the usage is estimated, and marked."""
+    """Gather what `close_turn` stores; usage that the provider did not tell is estimated, and marked."""
     reasoning, content = answer.texts()
     # An answer that failed at once may have cost nothing; one that ended well without a word did not.
     if answer.usage is not None or reasoning or content or outcome.status == Status.COMPLETE:

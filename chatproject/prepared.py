@@ -35,7 +35,7 @@ class Parameter(Expression):
         self.name = name
         self.stored_as = stored_as
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         return "%s", [self]
 
     def written(self, value: Any, connection: Any) -> Any:
@@ -193,7 +193,7 @@ def insert(rows: Sequence[Model]) -> None:
     numbered = model._meta.auto_field
     fields = [field for field in model._meta.concrete_fields if field is not numbered]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(field.column) for field in fields if field.column)
     places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
     sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES {places}"  # noqa: S608 (names of ours)
     values = [

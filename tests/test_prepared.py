@@ -34,6 +34,7 @@ def test_what_is_read_equals_what_the_orm_reads(django_user_model):
     )
     read = Select(lambda session: Message.objects.filter(session_id=session)).first(session.pk)
     expected = Message.objects.get()
+    assert read is not None
     assert {field.attname: getattr(read, field.attname) for field in Message._meta.concrete_fields} == {
         field.attname: getattr(expected, field.attname) for field in Message._meta.concrete_fields
     }
