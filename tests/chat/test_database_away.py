@@ -3,6 +3,8 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from tests.conftest import unavailable
 from tests.environment import FOLDER
 from tests.server import Server
 from tests.services import PostgresServer
-from tests.upstream import Upstream, Wait
+from tests.upstream import Hold, Upstream, Wait
 
 pytestmark = pytest.mark.postgres
 
@@ -38,28 +40,65 @@ def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
 def test_an_answer_outlives_a_database_that_is_away(
     make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
 ) -> None:
-    server = make_server(DATABASE_URL=own_postgres.create_database())
+    server = make_server(DATABASE_URL=own_postgres.create_database(), WEB_CONCURRENCY="2")
     user = quick(server.user(), upstream)
-    model = upstream.script("one ", Wait(1), "two ", Wait(1), "three")
-    with user.streaming("Hi", "custom", model) as live:
+    model = upstream.script("one ", Hold(), Wait(2), "two ", Wait(2), "three")
+    with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
+        live = stack.enter_context(user.streaming("Hi", "custom", model))
         session = live.next("session").data["sessionId"]
         live.next("message")
+        # Readers in either process.
+        path = f"/api/chat/sessions/{session}/stream"
+        others = [stack.enter_context(user.opened("GET", path)) for _ in range(6)]
+        for other in others:
+            other.next("message")
+        model.release()
+        rests = [pool.submit(other.rest) for other in others]
         own_postgres.pg_ctl("stop", "-m", "immediate")
-        back = threading.Timer(5, own_postgres.pg_ctl, ["start", "--log", str(own_postgres.log_path)])
+        back = threading.Timer(10, own_postgres.pg_ctl, ["start", "--log", str(own_postgres.log_path)])
         back.start()
 
         last = [event for event in live if event.name == "message"][-1]
 
         ended = live.seen[-1]
         back.join()
+        joined = [rest.result() for rest in rests]
     # The text went on while the database was away; `done` waited for it.
     assert last.data["content"] == "three"
     assert ended.name == "done"
-    assert ended.at - last.at > 1.5
+    assert ended.at - last.at > 2
     stored = user.messages(session)[-1]
     assert (stored["content"], stored["status"]) == ("one two three", "complete")
+    # Nobody was told that it broke off, although no process could say for ten seconds that it lives.
+    assert [(answer.text, answer.names[-1]) for answer in joined] == [("one two three", "done")] * 6
     assert user.stream("on it goes", sessionId=session).names[-1] == "done"
     assert "Traceback" not in server.log()
+
+
+def test_fifty_answers_outlive_an_immediate_restart(
+    make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
+) -> None:
+    environ = {"WEB_CONCURRENCY": "2", "CHAT_MAX_RUNNING": "1000"}
+    server = make_server(DATABASE_URL=own_postgres.create_database(), **environ)
+    user = quick(server.user(), upstream)
+    model = upstream.script("one ", Hold(), *(f"{number} " for number in range(40)), delay=0.1)
+    text = "one " + "".join(f"{number} " for number in range(40))
+    with ExitStack() as stack, ThreadPoolExecutor(50) as pool:
+        opening = [user.streaming(f"Hi {number}", "custom", model) for number in range(50)]
+        lives = list(pool.map(lambda stream: stack.enter_context(stream), opening))
+        for live in lives:
+            live.next("message")
+        model.release()
+        rests = [pool.submit(live.rest) for live in lives]
+        time.sleep(1)
+        own_postgres.pg_ctl("restart", "-m", "immediate", "--log", str(own_postgres.log_path))
+        ends = [rest.result() for rest in rests]
+
+    # Their processes live, so they go on as if nothing had been.
+    assert {(end.text, end.names[-1]) for end in ends} == {(text, "done")}
+    for end in ends:
+        stored = user.messages(end.session["sessionId"])[-1]
+        assert (stored["status"], stored["content"]) == ("complete", text)
 
 
 def test_an_immediate_restart_costs_no_request_afterwards(

@@ -224,7 +224,7 @@ def test_nothing_is_left_behind_wherever_it_goes_wrong(
         await ask(client, upstream.script(TEXT), stop=False)  # what is made once is made by now
         await in_db(forget)
         statuses = []
-        asyncio.get_running_loop().set_task_factory(disturber)
+        asyncio.get_running_loop().set_task_factory(disturber)  # type: ignore[arg-type]
         for at in range(1, MOST):
             before = asyncio.all_tasks()
             # Stopped in the last wait, which is long enough for that.

@@ -81,6 +81,23 @@ def test_stop_works_before_the_first_word(alice: User, upstream: Upstream) -> No
     assert alice.messages(session)[-1]["status"] == "stopped"
 
 
+def test_stop_is_heard_in_whichever_process_the_answer_runs(bob: User, upstream: Upstream) -> None:
+    model = upstream.script(Hold(), "never")
+    with ExitStack() as stack, ThreadPoolExecutor(5) as pool:
+        lives = [stack.enter_context(bob.streaming(f"{n}", "custom", model)) for n in range(5)]
+        sessions = [live.next("session").data["sessionId"] for live in lives]
+        model.wait_for_request(5)
+        asked = time.monotonic()
+
+        # Five answers and five requests: they hardly all meet in one process.
+        assert all(pool.map(lambda session: stopped(bob, session), sessions))
+
+        late = [request.wait_for_hang_up() - asked for request in model.requests]
+        assert all(live.rest().done["status"] == "stopped" for live in lives)
+    # How soon is told where there is only one; these five and their five requests are on each other's way.
+    assert max(late) < 8
+
+
 def test_a_reader_can_come_back_and_misses_nothing(alice: User, upstream: Upstream) -> None:
     model = upstream.script(Reasoning("想"), "一 ", "two ", Hold(), "три ", "🌍")
     with alice.streaming("Hi", "custom", model) as live:
@@ -144,6 +161,22 @@ def test_deleting_a_conversation_stops_its_answer(alice: User, upstream: Upstrea
     assert end.error["code"] == "message_deleted"
     model.requests[0].wait_for_hang_up(2)
     assert alice.get(f"/api/chat/sessions/{session}").status_code == 404
+
+
+def test_deleting_a_user_ends_their_answers(server: Server, alice: User, upstream: Upstream) -> None:
+    model = upstream.script("one ", Hold(), "never")
+    before = len(server.log())
+    with alice.streaming("Hi", "custom", model) as live:
+        live.next("message")
+        administrator = Visitor(server)
+        administrator.sign_in("admin", server.environ["ADMIN_PASSWORD"])
+        administrator.submit(f"/admin/accounts/user/{alice.id}/delete/", {"post": "yes"})
+
+        end = live.rest()
+    assert end.error["code"] == "message_deleted"
+    model.requests[0].wait_for_hang_up(3)
+    assert alice.get("/api/chat/sessions").status_code == 401
+    assert "ERROR" not in server.log()[before:]
 
 
 def test_one_key_makes_one_message_and_one_call(alice: User, upstream: Upstream) -> None:
