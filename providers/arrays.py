@@ -4,6 +4,8 @@ import re
 
 from .text import MAX_CONTAINERS
 
+# No answer came in so many pieces; every one of them costs, however small it is.
+MAX_ELEMENTS = 10_000
 _MARK = re.compile(rb'["{}\[\]]')
 _IN_STRING = re.compile(rb'["\\]')
 
@@ -19,6 +21,7 @@ class Elements:
         self.closed = False
         self._depth = 0
         self._containers = 0
+        self._elements = 0
         self._in_string = False
         # What was read since the element began; None between two of them.
         self._element: list[bytes] | None = None
@@ -45,6 +48,7 @@ class Elements:
             elif mark in b"{[":
                 self._open()
                 if self._depth == 2:
+                    self._elements += 1
                     self._element, begun = [], match.start()
             else:
                 self._depth -= 1
@@ -59,5 +63,5 @@ class Elements:
     def _open(self) -> None:
         self._depth += 1
         self._containers += 1
-        if self._containers > MAX_CONTAINERS:
+        if self._containers > MAX_CONTAINERS or self._elements > MAX_ELEMENTS:
             raise TooMany("too many objects and lists")

@@ -15,7 +15,7 @@ from chatproject import limits
 from providers import services
 from providers.addresses import origin
 from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
-from providers.errors import ModelNotFound, ProviderError, ProviderTimeout, WrongAddress
+from providers.errors import BrokenStream, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
 from providers.registry import ProviderAccess, ProviderSpec, adapter_for
 from providers.resolve import base_url_of, key_of, resolve
@@ -29,6 +29,8 @@ TEST_SECONDS = 20
 
 # These list their models to anybody, so that only a question tells whether the key is right.
 OPEN_LISTS = frozenset({"openrouter"})
+# Faults that do not tell whether it is this kind of provider that answers.
+_SAY_LITTLE = (ProviderError, WrongAddress, BrokenStream)
 
 
 def count_test(request: HttpRequest | Request) -> None:
@@ -92,21 +94,28 @@ async def asking(access: ProviderAccess, what: str, seconds: float) -> AsyncGene
 
 async def _ask(access: ProviderAccess) -> None:
     adapter = adapter_for(access)
+    unlisted: ProviderError | None = None
     if access.spec.id not in OPEN_LISTS:
         try:
             await adapter.list_models()
             return
-        except (ModelNotFound, WrongAddress):
+        except ProviderError as exc:
             # Some servers answer questions and have no list of models.
-            if not access.default_model:
+            if type(exc) not in _SAY_LITTLE or not access.default_model:
                 raise
+            unlisted = exc
     question = ChatRequest(
         model=access.default_model,
         messages=(ChatMessage("user", "Hi"),),
         temperature=None,
         max_output_tokens=16,
     )
-    async with aclosing(adapter.stream(question)) as parts:
-        async for part in parts:
-            if isinstance(part, TextDelta | ReasoningDelta | Finished):
-                return
+    try:
+        async with aclosing(adapter.stream(question)) as parts:
+            async for part in parts:
+                if isinstance(part, TextDelta | ReasoningDelta | Finished):
+                    return
+    except ProviderError as exc:
+        if isinstance(unlisted, WrongAddress) and type(exc) in _SAY_LITTLE:
+            raise unlisted from exc
+        raise

@@ -41,6 +41,7 @@ from .errors import (
     ProviderError,
     ProviderTimeout,
     ProviderUnavailable,
+    WrongAddress,
 )
 from .faults import fault_of_response, seal, unreadable
 from .sse import Event
@@ -165,7 +166,7 @@ async def get_json(client: httpx.AsyncClient | None, url: str, *, headers: Mappi
     try:
         return load_json(found)
     except ValueError as exc:
-        raise unreadable("the answer is no JSON") from exc
+        raise WrongAddress("the answer is no JSON") from exc
 
 
 @asynccontextmanager

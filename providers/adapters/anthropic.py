@@ -19,7 +19,7 @@ from ..base import (
 from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
-from ..transport import get_json, stream_events
+from ..transport import stream_events
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
@@ -27,6 +27,7 @@ from .reading import (
     count,
     cursor,
     entries,
+    get_list,
     model_info,
     named,
     objects,
@@ -86,7 +87,7 @@ class AnthropicAdapter:
         after = ""
         for _ in range(MAX_PAGES):
             url = f"{self._base_url}/v1/models?limit=1000{after}"
-            page = await get_json(self._client, url, headers=self._headers)
+            page = await get_list(self._client, url, headers=self._headers)
             models += parse_models(page)
             last = cursor(page.get("last_id"))
             if not page.get("has_more") or not last or len(models) >= MAX_MODELS:

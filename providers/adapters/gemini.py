@@ -17,7 +17,7 @@ from ..base import (
 from ..errors import BrokenStream, ProviderError, ProviderTimeout
 from ..faults import fault_in_stream
 from ..text import TextCleaner
-from ..transport import get_json, stream_events
+from ..transport import stream_events
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
@@ -25,6 +25,7 @@ from .reading import (
     count,
     cursor,
     entries,
+    get_list,
     model_in_path,
     model_info,
     named,
@@ -88,7 +89,7 @@ class GeminiAdapter:
         after = ""
         for _ in range(MAX_PAGES):
             url = f"{self._base_url}/models?pageSize=1000{after}"
-            page = await get_json(self._client, url, headers=self._headers)
+            page = await get_list(self._client, url, headers=self._headers)
             models += parse_models(page)
             token = cursor(page.get("nextPageToken"))
             if not token or len(models) >= MAX_MODELS:
@@ -233,7 +234,7 @@ def parse_usage(usage: Any) -> Usage | None:
 
 
 def parse_models(page: Any) -> list[ModelInfo]:
-    listed = page.get("models", []) if isinstance(page, dict) else None
+    listed = page.get("models") if isinstance(page, dict) else None
     models: list[ModelInfo | None] = []
     for entry in entries(listed):
         if not isinstance(id_ := entry.get("name"), str):

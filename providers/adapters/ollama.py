@@ -16,8 +16,8 @@ from ..base import (
 from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
 from ..text import TextCleaner
-from ..transport import get_json, stream_lines
-from .reading import bounded, count, entries, model_info, named, objects, read_answer, tells_error
+from ..transport import stream_lines
+from .reading import bounded, count, entries, get_list, model_info, named, objects, read_answer, tells_error
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class OllamaAdapter:
         )
 
     async def list_models(self) -> list[ModelInfo]:
-        answer = await get_json(self._client, f"{self._base_url}/api/tags", headers=self._headers)
+        answer = await get_list(self._client, f"{self._base_url}/api/tags", headers=self._headers)
         return parse_models(answer)
 
 

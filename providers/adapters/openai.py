@@ -24,12 +24,13 @@ from ..errors import (
 )
 from ..faults import fault_in_stream
 from ..text import TextCleaner
-from ..transport import get_json, stream_events
+from ..transport import stream_events
 from .reading import (
     DONE,
     bounded,
     count,
     entries,
+    get_list,
     joined,
     model_info,
     named,
@@ -118,7 +119,7 @@ class OpenAIAdapter:
         )
 
     async def list_models(self) -> list[ModelInfo]:
-        answer = await get_json(self._client, self._models_url(), headers=self._headers)
+        answer = await get_list(self._client, self._models_url(), headers=self._headers)
         models = parse_models(answer)
         if SEVERAL_KINDS in self._quirks:
             models = [model for model in models if not _NO_CHAT_MODEL.search(model.id)]
@@ -388,7 +389,8 @@ def parse_usage(usage: Any) -> Usage | None:
 
 def parse_models(answer: Any) -> list[ModelInfo]:
     models: list[ModelInfo | None] = []
-    listed = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer
+    # An empty list alone says nothing of what answers.
+    listed = answer.get("data", answer.get("models")) if isinstance(answer, dict) else answer or None
     for entry in entries(listed):
         # Mistral and Azure say of each model what it can do.
         abilities = entry.get("capabilities")

@@ -5,16 +5,19 @@ import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
 from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress
-from ..faults import seal, unreadable
+from ..faults import fault_in_stream, seal, unreadable
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines
-from ..transport import limits, secrets_in
+from ..transport import get_json, limits, secrets_in
+
+if TYPE_CHECKING:
+    import httpx
 
 # How long to wait for the usage once it is known how the answer ended.
 LINGER = 5.0
@@ -264,6 +267,20 @@ def model_info(id_: Any, name: Any = None, context_window: int | None = None) ->
         return None
     called = clean_text(name[:MAX_MODEL_CHARS]) if isinstance(name, str) else ""
     return ModelInfo(id_, called if called and called != id_ else None, context_window)
+
+
+async def get_list(client: "httpx.AsyncClient | None", url: str, *, headers: Mapping[str, str]) -> Any:
+    """GET a list of models, or a page of one. What is missing there is the list and not a model."""
+    try:
+        page = await get_json(client, url, headers=headers)
+    except ModelNotFound as exc:
+        raise WrongAddress(exc.detail, status=exc.status) from exc
+    first = page[0] if isinstance(page, list) and page else page
+    if isinstance(first, dict) and tells_error(first):
+        fault = fault_in_stream(first)
+        seal(fault, secrets_in(headers))
+        raise fault
+    return page
 
 
 def entries(listed: Any) -> list[dict[str, Any]]:

@@ -305,7 +305,7 @@ async def test_models_are_listed_page_by_page():
         (plain(401, b'{"type":"error","error":{"type":"authentication_error"}}'), InvalidCredentials),
         (plain(200, b"<html>"), WrongAddress),
         (plain(200, b'{"models": 3}'), WrongAddress),
-        (plain(200, b"nope"), BrokenStream),
+        (plain(200, b"nope"), WrongAddress),
     ],
 )
 async def test_a_list_that_does_not_come_tells_why(answer, error):

@@ -7,7 +7,7 @@ import pytest
 from providers import decoding
 from providers.adapters.gemini import GeminiReader
 from providers.adapters.ollama import OllamaReader
-from providers.arrays import Elements, TooMany
+from providers.arrays import MAX_ELEMENTS, Elements, TooMany
 from providers.errors import AnswerTooLarge, BrokenStream
 from providers.text import MAX_CONTAINERS
 
@@ -47,11 +47,12 @@ def test_what_is_no_object_is_passed_over():
     assert found == [b'[{"inner": 1}]', b'{"a": 1}']
 
 
-def test_an_array_made_to_cost_much_is_not_read_on():
+@pytest.mark.parametrize("dear", [b"{}," * (MAX_ELEMENTS + 1), b"[" * (MAX_CONTAINERS + 1)])
+def test_an_array_made_to_cost_much_is_not_read_on(dear):
     array = Elements()
 
     with pytest.raises(TooMany):
-        array.feed(b"[" + b"{}," * MAX_CONTAINERS)
+        array.feed(b"[" + dear + b"{")
 
 
 def answered(*texts: str) -> list[dict[str, object]]:
