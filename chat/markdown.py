@@ -48,7 +48,10 @@ _MATH_LINES = 100
 _MATH = re.compile(r"((?:\\[^\n]|[^$\\\n])+)\$(?![A-Za-z0-9$])")
 _NO_OPENING = re.compile(r"[A-Za-z0-9$\\]")
 # What JavaScript takes for white space.
-_SPACES = "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000\ufeff"
+_SPACES = (
+    "\t\n\v\f\r \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 _HOST = re.compile(r"[a-z0-9._:-]+")
 # Chinese, Japanese and Korean are written without spaces about words.
 _WIDE = re.compile(
@@ -68,7 +71,7 @@ def to_html(text: str) -> SafeString:
 
 
 class _Rendered:
-    """What was rendered lately. A conversation is opened again and again, and its answers stay as they are."""
+    """What was rendered lately: conversations are opened again and again, their answers stay as they are."""
 
     def __init__(self, most_chars: int) -> None:
         self._most_chars = most_chars

@@ -26,8 +26,8 @@ done >"$target/markdown-it/LICENSE"
 
 cp node_modules/@highlightjs/cdn-assets/LICENSE "$target/highlight/LICENSE"
 cp node_modules/@highlightjs/cdn-assets/es/core.min.js "$target/highlight/core.min.js"
-for language in bash c cpp csharp css diff dockerfile go ini java javascript json kotlin lua makefile markdown \
-    nginx php python r ruby rust shell sql typescript xml yaml; do
+for language in bash cpp csharp css diff dockerfile go ini java json kotlin markdown php python ruby rust shell sql \
+    typescript xml yaml; do
     cp "node_modules/@highlightjs/cdn-assets/es/languages/$language.min.js" "$target/highlight/languages/"
 done
 

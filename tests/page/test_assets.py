@@ -1,85 +1,70 @@
-"""What a page costs to load: little, once, and nothing that holds up the first paint."""
+"""What the page is made of: little, kept for ever, and each part with its licence."""
 
 import gzip
 import re
+from pathlib import Path
 
-from playwright.sync_api import Response
+from tests.page.desk import Desk
 
-from tests.accounts.visitor import Visitor
-from tests.browser import sign_in
-from tests.server import PROJECT
-
+STATIC = Path(__file__).resolve().parents[2] / "chat" / "static" / "chat"
+VENDOR = STATIC / "vendor"
 MOST_BYTES = 150_000
-STYLES = PROJECT / "chat" / "static" / "chat"
-PAINTED = """new Promise((done) => new PerformanceObserver(() => done(true))
-  .observe({ type: "paint", buffered: true }))"""
+# A page without code and formulas.
+MOST_AT_FIRST = 100_000
 
 
-def fetched(page, path, base_url):
-    """Open a page as a first-time visitor does; return its assets by path."""
-    assets: dict[str, Response] = {}
-    page.on("response", lambda response: assets.setdefault(response.url.removeprefix(base_url), response))
-    page.goto(f"{base_url}{path}")
-    page.wait_for_load_state("networkidle")
-    return {path: response for path, response in assets.items() if path.startswith("/static/")}
-
-
-def test_all_assets_together_are_small():
-    """Everything there is to load, though no page loads all of it."""
+def test_all_of_it_is_less_than_150_kilobytes():
     sizes = {
-        str(path.relative_to(STYLES)): len(gzip.compress(path.read_bytes()))
-        for path in STYLES.rglob("*")
-        if path.suffix in {".css", ".js", ".svg"}
+        str(path.relative_to(STATIC)): len(gzip.compress(path.read_bytes(), 9))
+        for path in STATIC.rglob("*")
+        if path.is_file() and path.name != "LICENSE"
     }
 
-    assert len(sizes) > 20
-    assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda item: -item[1])
+    assert len(sizes) > 30
+    assert sum(sizes.values()) < MOST_BYTES, sorted(sizes.items(), key=lambda one: -one[1])[:10]
 
 
-def test_nothing_is_loaded_from_elsewhere(page, sqlite_server):
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    sign_in(page, sqlite_server, sqlite_server.user())
-    for path in ("/", "/settings", "/settings/providers/openai", "/history"):
-        page.goto(f"{sqlite_server.base_url}{path}")
-        page.wait_for_load_state("networkidle")
-
-    assert asked
-    assert [url for url in asked if not url.startswith((sqlite_server.base_url, "data:"))] == []
+def test_what_others_made_has_its_licence_and_asks_for_nothing():
+    for folder in VENDOR.iterdir():
+        assert len((folder / "LICENSE").read_text()) > 1000
+    for path in VENDOR.rglob("*.js"):
+        assert "sourceMappingURL" not in path.read_text(), path
 
 
-def test_assets_are_fingerprinted_and_kept_for_ever(page, sqlite_server):
-    sign_in(page, sqlite_server, sqlite_server.user())
-    found = fetched(page, "/settings", sqlite_server.base_url)
+def test_every_grammar_is_one_that_the_page_can_ask_for():
+    offered = set(re.findall(r"languages/([a-z]+)\.min\.js", (STATIC / "code.js").read_text()))
 
-    assert found
-    for path, response in found.items():
-        assert re.search(r"\.[0-9a-f]{12}\.\w+$", path), path
-        assert "immutable" in response.headers["cache-control"], path
-        assert "max-age=315360000" in response.headers["cache-control"], path
+    assert offered == {path.name.partition(".")[0] for path in (VENDOR / "highlight" / "languages").iterdir()}
 
 
-def test_text_assets_are_sent_compressed(sqlite_server):
-    visitor = Visitor(sqlite_server)
-    links = re.findall(r'href="(/static/chat/chat\.[^"]+\.css)"', visitor.get("/accounts/login").text)
+def test_a_page_loads_little_and_everything_of_it_is_kept_for_ever(desk: Desk):
+    loaded: dict[str, int] = {}
 
-    squeezed = {"Accept-Encoding": "gzip"}
-    with sqlite_server.client(headers=squeezed) as client, client.stream("GET", links[0]) as response:
-        raw = b"".join(response.iter_raw())
+    def note(response: object) -> None:
+        if "/static/" in response.url:  # type: ignore[attr-defined]
+            loaded[response.url] = len(gzip.compress(response.body(), 9))  # type: ignore[attr-defined]
+            assert "immutable" in response.headers["cache-control"]  # type: ignore[attr-defined]
 
-    assert response.headers["content-encoding"] == "gzip"
-    assert len(gzip.decompress(raw)) > len(raw)
+    desk.page.on("response", note)
+    desk.page.goto(f"{desk.server.base_url}/?fresh")
+    desk.page.locator("#send").wait_for()
+    desk.page.wait_for_load_state("networkidle")
+
+    assert sum(loaded.values()) < MOST_AT_FIRST
+    assert not [url for url in loaded if "highlight/" in url or "purify" in url or "math" in url]
 
 
-def test_the_first_paint_waits_for_no_script(page, sqlite_server):
-    """Every script is a module, which waits for the page, and not the page for it."""
-    user = sqlite_server.user()
-    session_id = user.stream("Painted at once /fast")[0].data["sessionId"]
-    sign_in(page, sqlite_server, user)
-    page.route("**/*.js", lambda route: None)  # they never arrive
-    page.goto(f"{sqlite_server.base_url}/c/{session_id}", wait_until="commit")
-
-    page.get_by_text("Painted at once", exact=False).last.wait_for()
-    page.evaluate(PAINTED)
-    assert page.evaluate("[...document.scripts].every((s) => s.type === 'module' || s.type.endsWith('json'))")
-    page.unroute_all(behavior="ignoreErrors")
+def test_colours_come_with_the_first_code(desk: Desk):
+    desk.script("```python\nprint(1)\n```\n\n```unheardof\nx\n```\n\n```c\nint a = 1;\n```")
+    desk.send("Some code")
+    for _time in range(2):
+        blocks = desk.answer().locator("figure.code")
+        blocks.nth(0).locator(".hl-built_in").wait_for()
+        blocks.nth(2).locator(".hl-type").wait_for()
+        assert blocks.locator("figcaption").all_inner_texts() == [
+            "python\nCopy",
+            "unheardof\nCopy",
+            "c\nCopy",
+        ]
+        assert blocks.locator("code").all_text_contents() == ["print(1)\n", "x\n", "int a = 1;"]
+        desk.page.reload()

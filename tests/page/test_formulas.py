@@ -25,12 +25,14 @@ FORMULAS = {
     "a_{ij}^{n+1}": "msubsup(mi(a) mrow(mi(i) mi(j)) mrow(mi(n) mo(+) mn(1)))",
     r"\frac{1}{\sqrt{2\pi}}": "mfrac(mrow(mn(1)) mrow(msqrt(mrow(mn(2) mi(π)))))",
     r"\sum_{i=1}^n i": "munderover(mo(∑) mrow(mi(i) mo(=) mn(1)) mi(n)) mi(i)",
-    r"\int_0^\infty e^{-x}\,dx": "msubsup(mo(∫) mn(0) mi(∞)) msup(mi(e) mrow(mo(−) mi(x))) mspace() mi(d) mi(x)",
+    r"\int_0^\infty e^{-x}\,dx": (
+        "msubsup(mo(∫) mn(0) mi(∞)) msup(mi(e) mrow(mo(−) mi(x))) mspace() mi(d) mi(x)"
+    ),
     r"\left(\frac ab\right)": "mrow(mo(() mfrac(mi(a) mi(b)) mo()))",
     r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}": (
         "mrow(mo(() mrow(mtable(mtr(mtd(mi(a)) mtd(mi(b))) mtr(mtd(mi(c)) mtd(mi(d))))) mo()))"
     ),
-    r"\text{if } x \le 3.14": "mtext(if ) mi(x) mo(≤) mn(3.14)",
+    r"\text{if } x \le 3.14": "mtext(if\u00a0) mi(x) mo(≤) mn(3.14)",
     r"f'(x)": "msup(mi(f) mo(′)) mo(() mi(x) mo())",
     r"\mathbb{R}^n \vec{v}": "msup(mi(ℝ) mi(n)) mover(mrow(mi(v)) mo(→))",
     r"\unheardof x": "mtext(\\unheardof) mi(x)",

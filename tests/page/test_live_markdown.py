@@ -1,5 +1,6 @@
 """What the page shows while an answer is written is what the server shows when it has ended."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +67,8 @@ def test_every_split_of_an_answer_ends_alike(chat: "Page"):
         """async ([text, html]) => {
             const { LiveProse } = await import("/static/chat/prose.js");
             const { shape } = await import("/static/chat/patch.js");
-            const wanted = shape(new DOMParser().parseFromString(`<div>${html}</div>`, "text/html").body.firstChild);
+            const stored = new DOMParser().parseFromString(`<div>${html}</div>`, "text/html");
+            const wanted = shape(stored.body.firstChild);
             const wrong = [];
             for (let at = 1; at < text.length; at += 1) {
                 const place = document.createElement("div");
@@ -100,7 +102,8 @@ def steps(chat: "Page", text: str) -> list[Any]:
                     live.draw();
                     const copy = place.cloneNode(true);
                     copy.querySelectorAll("button").forEach((button) => button.remove());
-                    seen.push([copy.textContent, [...copy.querySelectorAll("*")].map((one) => one.localName)]);
+                    const names = [...copy.querySelectorAll("*")].map((one) => one.localName);
+                    seen.push([copy.textContent, names]);
                 }
                 return seen;
             }""",
@@ -141,7 +144,7 @@ def test_marks_that_are_half_written_never_show(chat: "Page"):
         for at, (words, _names) in enumerate(shown):
             # What has been shown is never taken back.
             assert final.startswith(words.replace("\n", "").rstrip()), (text[: at + 1], words)
-        for (_words, before), (_later_words, after) in zip(shown, shown[1:], strict=False):
+        for (_words, before), (_later_words, after) in pairwise(shown):
             assert all(name in after for name in before), (text, before, after)
 
 

@@ -11,7 +11,6 @@ const MOST_CHARS = 30_000;
 
 const GRAMMARS = {
   bash: () => import("./vendor/highlight/languages/bash.min.js"),
-  c: () => import("./vendor/highlight/languages/c.min.js"),
   cpp: () => import("./vendor/highlight/languages/cpp.min.js"),
   csharp: () => import("./vendor/highlight/languages/csharp.min.js"),
   css: () => import("./vendor/highlight/languages/css.min.js"),
@@ -20,16 +19,11 @@ const GRAMMARS = {
   go: () => import("./vendor/highlight/languages/go.min.js"),
   ini: () => import("./vendor/highlight/languages/ini.min.js"),
   java: () => import("./vendor/highlight/languages/java.min.js"),
-  javascript: () => import("./vendor/highlight/languages/javascript.min.js"),
   json: () => import("./vendor/highlight/languages/json.min.js"),
   kotlin: () => import("./vendor/highlight/languages/kotlin.min.js"),
-  lua: () => import("./vendor/highlight/languages/lua.min.js"),
-  makefile: () => import("./vendor/highlight/languages/makefile.min.js"),
   markdown: () => import("./vendor/highlight/languages/markdown.min.js"),
-  nginx: () => import("./vendor/highlight/languages/nginx.min.js"),
   php: () => import("./vendor/highlight/languages/php.min.js"),
   python: () => import("./vendor/highlight/languages/python.min.js"),
-  r: () => import("./vendor/highlight/languages/r.min.js"),
   ruby: () => import("./vendor/highlight/languages/ruby.min.js"),
   rust: () => import("./vendor/highlight/languages/rust.min.js"),
   shell: () => import("./vendor/highlight/languages/shell.min.js"),
@@ -41,14 +35,14 @@ const GRAMMARS = {
 
 // Names that people write, and languages within languages, which need their grammars too.
 const NAMES = {
-  sh: "bash", zsh: "bash", console: "shell", "shell-session": "shell", h: "c", "c++": "cpp", cc: "cpp", hpp: "cpp",
+  sh: "bash", zsh: "bash", console: "shell", "shell-session": "shell", c: "cpp", h: "cpp", "c++": "cpp", cc: "cpp", hpp: "cpp",
   "c#": "csharp", cs: "csharp", patch: "diff", docker: "dockerfile", golang: "go", toml: "ini", conf: "ini", env: "ini",
-  js: "javascript", jsx: "javascript", mjs: "javascript", node: "javascript", jsonc: "json", json5: "json", kt: "kotlin",
-  make: "makefile", mk: "makefile", md: "markdown", py: "python", python3: "python", py3: "python", rb: "ruby",
+  javascript: "typescript", js: "typescript", jsx: "typescript", mjs: "typescript", node: "typescript", jsonc: "json", json5: "json", kt: "kotlin",
+  md: "markdown", py: "python", python3: "python", py3: "python", rb: "ruby",
   rs: "rust", postgres: "sql", postgresql: "sql", mysql: "sql", sqlite: "sql", ts: "typescript", tsx: "typescript",
   html: "xml", svg: "xml", vue: "xml", django: "xml", jinja: "xml", xhtml: "xml", yml: "yaml", scss: "css", less: "css",
 };
-const WITHIN = { xml: ["css", "javascript"], php: ["xml"], markdown: ["xml"] };
+const WITHIN = { xml: ["css", "typescript"], php: ["xml"], markdown: ["xml"] };
 const LANGUAGE = /^[a-z0-9+#_.-]*$/;
 
 let core = null;
@@ -135,6 +129,8 @@ function load(grammar) {
         ]);
         core = highlighter.default;
         core.registerLanguage(grammar, language.default);
+        // The one is read by the rules of the other, within a page of HTML, too.
+        if (grammar === "typescript") core.registerAliases("javascript", { languageName: "typescript" });
         ready.add(grammar);
       })(),
     );

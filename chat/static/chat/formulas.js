@@ -47,5 +47,7 @@ function put(place) {
   if (!formula) return;
   place.source = source;
   place.title = source;
+  // A wide one scrolls, for whoever has only a keyboard, too.
+  if (place.localName === "div") place.tabIndex = 0;
   place.replaceChildren(formula);
 }

@@ -22,7 +22,7 @@ const LARGE = words(`sum:∑ prod:∏ coprod:∐ int:∫ iint:∬ iiint:∭ oint
   bigvee:⋁ bigwedge:⋀`);
 const FENCES = words(`langle:⟨ rangle:⟩ lfloor:⌊ rfloor:⌋ lceil:⌈ rceil:⌉ lbrace:{ rbrace:} lbrack:[ rbrack:] vert:|
   lvert:| rvert:| Vert:‖ lVert:‖ rVert:‖ |:‖ {:{ }:}`);
-const ACCENTS = words(`hat:^ widehat:^ bar:‾ overline:‾ vec:→ overrightarrow:→ tilde:~ widetilde:~ dot:˙ ddot:¨ check:ˇ
+const ACCENTS = words(`hat:^ widehat:^ bar:¯ overline:¯ vec:→ overrightarrow:→ tilde:~ widetilde:~ dot:˙ ddot:¨ check:ˇ
   overbrace:⏞ mathring:˚`);
 const BELOW = words("underline:_ underbrace:⏟");
 const NAMED = new Set(`sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp det dim ker deg gcd hom
@@ -222,7 +222,7 @@ class Reader {
     if (name === " ") return this.space("0.28em");
     if (IGNORED.has(name)) return null;
     if (BIG.test(name)) return this.operator(this.fence(), "true");
-    if (UPRIGHT.has(name) || name === "operatorname*") return element("mtext", this.verbatim());
+    if (UPRIGHT.has(name) || name === "operatorname*") return element("mtext", this.verbatim().replace(/^\s+|\s+$/g, "\u00a0"));
     if (name in STYLES) return this.styled(STYLES[name]);
     if (ACCENTS.has(name)) return this.marked("mover", ACCENTS.get(name), name === "overbrace");
     if (BELOW.has(name)) return this.marked("munder", BELOW.get(name), name === "underbrace");
@@ -259,7 +259,7 @@ class Reader {
   }
 
   marked(name, mark, limits) {
-    const made = element(name, this.argument(), this.operator(mark, limits || mark === "‾" || mark === "_" ? "true" : null));
+    const made = element(name, this.argument(), this.operator(mark, limits || mark === "¯" || mark === "_" ? "true" : null));
     if (name === "mover") made.setAttribute("accent", "true");
     return Object.assign(made, { limits });
   }
