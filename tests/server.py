@@ -190,7 +190,7 @@ class Server:
     def user(self, **registration: str) -> "User":
         """Register somebody new."""
         name = f"u{secrets.token_hex(6)}"
-        body = {"username": name, "password": f"pass-{secrets.token_hex(8)}"} | registration
+        body = {"username": name, "password": f"pass-{secrets.token_urlsafe(18)}"} | registration
         with self.client() as client:
             response = client.post("/api/auth/register", json=body)
         assert response.status_code == 201, f"register: {response.status_code} {response.text}"
