@@ -22,7 +22,7 @@ from django.utils import timezone
 from rest_framework.exceptions import NotAuthenticated
 
 from chat import branches, faults, leases, refusals
-from chat.answers import Opening, Outcome, RunningAnswer
+from chat.answers import Opening, Outcome, RunningAnswer, running
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
@@ -249,6 +249,9 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
             raise refusals.NotContinuable
+        if answer.id in running:
+            # Taken for abandoned by another process, but it goes on here: two must not write one message.
+            raise refusals.AnswerInProgress
         access = resolve(asked.user, answer.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, answer.id)
@@ -484,12 +487,12 @@ def delete_message(message: Message) -> UUID | None:
     if chosen is None:
         return None  # somebody else has deleted it meanwhile, or what it hung below
     ids = branches.below(message.session_id, message.pk)
-    running = rows.running().values_list("pk", flat=True).first()
+    answering = rows.running().values_list("pk", flat=True).first()
     for start in range(0, len(ids), branches.BATCH):
         rows.filter(pk__in=ids[start : start + branches.BATCH]).delete()
     if chosen:
         branches.choose_branch_of(message.session_id, message.parent_id)
-    return running if running in set(ids) else None
+    return answering if answering in set(ids) else None
 
 
 def siblings_of(messages: list[Message]) -> dict[UUID | None, list[UUID]]:

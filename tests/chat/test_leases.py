@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -24,7 +24,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_astray", set())
 
 
-def running(worker_id: object, *, silent: float | None = None) -> Message:
+def running(worker_id: UUID, *, silent: float | None = None) -> Message:
     """Return an answer that a process runs, which was heard of `silent` seconds ago, if ever."""
     if silent is not None:
         Worker.objects.create(pk=worker_id, heartbeat_at=timezone.now() - timedelta(seconds=silent))
@@ -55,7 +55,7 @@ def test_after_an_outage_nobody_is_judged_for_a_while(
     monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any, first: str
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(leases.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     assert leases.interrupt_abandoned() == 0
     message = running(uuid4(), silent=15)
 

@@ -1,9 +1,11 @@
 """What was read before its session was locked may be gone by then."""
 
+from typing import Any
+
 import pytest
 from django.contrib.auth import get_user_model
 
-from chat import refusals, services
+from chat import answers, refusals, services
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
 
@@ -48,3 +50,19 @@ def test_a_deleted_message_cannot_be_edited_or_continued(session: ChatSession) -
         services.open_edit(asked, message_id=messages[2].pk, message="again")
     with pytest.raises(refusals.MessageNotFound):
         services.open_continuation(asked, message_id=messages[3].pk)
+
+
+def test_an_answer_that_was_wrongly_taken_for_abandoned_is_not_continued_while_it_goes_on(
+    session: ChatSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, answer = said(session, 2)
+    Message.objects.filter(pk=answer.pk).update(status="interrupted", provider="demo", model="demo")
+    asked = services.Asked(session.user, lambda: None)
+    running: Any = answers.running
+    monkeypatch.setitem(running, answer.pk, None)
+
+    with pytest.raises(refusals.AnswerInProgress):
+        services.open_continuation(asked, message_id=answer.pk)
+
+    monkeypatch.delitem(running, answer.pk)
+    assert isinstance(services.open_continuation(asked, message_id=answer.pk), services.Turn)
