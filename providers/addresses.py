@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
-from .errors import AddressRefused
+from .errors import AddressMalformed, AddressRefused
 from .names import look_up_briefly
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -140,20 +140,20 @@ def origin(url: str) -> str:
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
     if len(url) > MAX_URL_CHARS or not url.isprintable() or any(c in url for c in ' \\"<>'):
-        raise AddressRefused("not a URL")
+        raise AddressMalformed("not a URL")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise AddressRefused("not a URL") from exc
+        raise AddressMalformed("not a URL") from exc
     if parts.scheme not in _DEFAULT_PORTS:
-        raise AddressRefused("only http and https")
+        raise AddressMalformed("only http and https")
     if parts.username is not None or parts.password is not None:
-        raise AddressRefused("no user name or password in the URL")
+        raise AddressMalformed("no user name or password in the URL")
     if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise AddressRefused("no query and no fragment in a base URL")
+        raise AddressMalformed("no query and no fragment in a base URL")
     if port == 0:
-        raise AddressRefused("no such port")
+        raise AddressMalformed("no such port")
     return parts, port
 
 
@@ -161,17 +161,17 @@ def _ascii_host(host: str, *, bracketed: bool) -> str:
     if ":" in host:
         return host
     if bracketed:
-        raise AddressRefused("not an address")
+        raise AddressMalformed("not an address")
     try:
         # As browsers read it; Python's own codec still takes a German sharp s for two of the
         # round ones, which is another domain. Also turns full-width digits and dots into
         # plain ones, before they are judged.
         name = host if host.isascii() else idna.encode(host, uts46=True).decode("ascii")
     except UnicodeError as exc:
-        raise AddressRefused("not a host name") from exc
+        raise AddressMalformed("not a host name") from exc
     labels = name.removesuffix(".").split(".")
     if len(name) > 253 or not _HOST.fullmatch(name) or not all(map(_is_label, labels)):
-        raise AddressRefused("not a host name")
+        raise AddressMalformed("not a host name")
     return name
 
 
@@ -197,9 +197,9 @@ def _literal(host: str) -> IPAddress | None:
         socket.inet_aton(host.rstrip("."))
     except OSError:
         if ":" in host:
-            raise AddressRefused("not an address") from None
+            raise AddressMalformed("not an address") from None
         return None
-    raise AddressRefused("write an IPv4 address as four decimal numbers")
+    raise AddressMalformed("write an IPv4 address as four decimal numbers")
 
 
 def _check_name(host: str, *, allow_private: bool) -> None:

@@ -11,9 +11,11 @@
     │   ├── RateLimited            provider_rate_limited     429
     │   ├── ModelNotFound          model_not_found           404
     │   ├── WrongAddress           wrong_address             a web page, a redirect, no such path
+    │   ├── WrongVersion           wrong_api_version         too old for this model
     │   ├── ContextTooLong         context_too_long
     │   └── ContentBlocked         content_blocked
     ├── AddressRefused             address_not_allowed       the guarded transport said no
+    │   └── AddressMalformed       address_malformed         nothing that could be asked
     ├── AnswerTooLarge             answer_too_large
     └── BrokenStream               broken_stream             unreadable, or ended early
 
@@ -120,6 +122,14 @@ class WrongAddress(ProviderRejected):
     text = _("Something answers at this address, but not this kind of provider. Check the base URL.")
 
 
+class WrongVersion(ProviderRejected):
+    code = "wrong_api_version"
+    text = _(
+        "The provider wants another API version for this model. "
+        "Write it behind the base URL, as in ?api-version=2025-04-01-preview."
+    )
+
+
 class ContextTooLong(ProviderRejected):
     code = "context_too_long"
     text = _("The conversation is too long for this model. Start a new one, or choose another model.")
@@ -134,6 +144,11 @@ class AddressRefused(ProviderError):
     code = "address_not_allowed"
     text = _("This address is not allowed. Only public http and https addresses can be used.")
     http_status = 400
+
+
+class AddressMalformed(AddressRefused):
+    code = "address_malformed"
+    text = _("This is no base URL: it takes http:// or https://, a host, and no password and no query.")
 
 
 class AnswerTooLarge(ProviderError):

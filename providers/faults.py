@@ -25,6 +25,7 @@ from .errors import (
     QuotaExceeded,
     RateLimited,
     WrongAddress,
+    WrongVersion,
 )
 from .text import clean_text, load_json
 
@@ -176,6 +177,11 @@ _NO_MODEL = re.compile(
     r"|(no such|unknown|invalid|not a valid) model",
     re.I | re.S,
 )
+_VERSION = re.compile(
+    r"only for api.?versions?\b|(unsupported|invalid|missing|unknown) api.?version"
+    r"|api.?version\b[^,]{0,30} is (not supported|unsupported|invalid|missing|required)",
+    re.I,
+)
 _NO_CREDIT = re.compile(
     r"insufficient (balance|credit|quota|funds)|credit balance is too low|(out of|have any|no) credits"
     r"|exceeded your current quota, please check your plan",
@@ -326,6 +332,7 @@ def _kind_of_words(message: str) -> type[ProviderError] | None:
         (_TOO_LONG, ContextTooLong),
         (_BLOCKED, ContentBlocked),
         (_NO_CREDIT, QuotaExceeded),
+        (_VERSION, WrongVersion),
         (_NO_MODEL, ModelNotFound),
     ):
         if pattern.search(message):

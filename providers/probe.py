@@ -57,8 +57,10 @@ def _put_together(spec: ProviderSpec, row: ProviderConfig | None, given: Mapping
     """A stored key only goes where it belongs."""
     stored_url = base_url_of(spec, row)
     base_url = (given["baseUrl"] or spec.base_url) if "baseUrl" in given else stored_url
-    if not base_url:
-        raise by_wire_name(ValidationError({"base_url": services.BASE_URL_NEEDED}))
+    try:
+        services.fitting(spec, base_url)
+    except ValidationError as exc:
+        raise by_wire_name(exc) from exc
     key = given.get("apiKey")
     if key is None and row is not None and row.has_key:
         if origin(base_url) != origin(stored_url):

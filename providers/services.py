@@ -1,5 +1,6 @@
 """Changing provider settings; the API and the admin both come through here."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +17,12 @@ from providers.registry import PROVIDERS, ProviderSpec
 from providers.resolve import base_url_of
 
 MAX_KEY_CHARS = 4096
+_API_VERSION = re.compile(r"\?api-version=[\w.-]{1,40}\Z", re.ASCII)
 
 ENTER_KEY_AGAIN = _("The key belongs to another address. Enter it again for this one.")
 NO_SUCH_KEY = _("An API key has printable ASCII characters only, no spaces, and at most 4096 of them.")
 BASE_URL_NEEDED = _("This provider needs a base URL.")
+NO_VERSION_HERE = _("Only Azure's base URL has an api-version behind it.")
 KEY_NEEDED = _("This provider needs an API key.")
 
 
@@ -35,13 +38,26 @@ def checked_url(text: str) -> str:
     """Return a base URL in its normal form; "" stays "". Raises `ValidationError`.
 
     A name is also looked up: it is better to say at once that its address will be refused.
+    Azure shows its addresses with a version behind them, which is kept.
     """
     if not text.strip():
         return ""
+    version = _API_VERSION.search(text.strip())
+    address = text.strip().removesuffix(version[0]) if version else text
     try:
-        return check_url(text, allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS, resolve=True)
+        checked = check_url(address, allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS, resolve=True)
+        return checked + version[0] if version else checked
     except AddressRefused as exc:
         raise ValidationError(exc.text) from exc
+
+
+def fitting(spec: ProviderSpec, base_url: str) -> str:
+    """Return a checked base URL if it is one for this provider; raises `ValidationError` by field."""
+    if not base_url:
+        raise ValidationError({"base_url": BASE_URL_NEEDED})
+    if "?" in base_url and spec.protocol != "azure":
+        raise ValidationError({"base_url": NO_VERSION_HERE})
+    return base_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,7 @@ def apply(spec: ProviderSpec, row: ProviderConfig, changes: Changes) -> None:
     if changes.base_url is not None:
         # What is the default anyway is stored as such, and is compared as such.
         row.base_url = "" if changes.base_url == spec.base_url else changes.base_url
-    base_url = base_url_of(spec, row)
-    if not base_url:
-        raise ValidationError({"base_url": BASE_URL_NEEDED})
+    base_url = fitting(spec, base_url_of(spec, row))
     after = origin(base_url)
     if changes.api_key is not None:
         row.set_key(changes.api_key, after)

@@ -34,6 +34,7 @@ from . import decoding
 from .addresses import check_url, origin
 from .connections import Connector
 from .errors import (
+    AddressMalformed,
     AddressRefused,
     BrokenStream,
     ContextTooLong,
@@ -253,14 +254,14 @@ def _mapped(*, started: bool) -> Iterator[None]:
     except httpx.TimeoutException as exc:
         raise ProviderTimeout(str(exc)) from exc
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as exc:
-        raise AddressRefused("not a URL that can be asked") from exc
+        raise AddressMalformed("not a URL that can be asked") from exc
     except httpx.ConnectError as exc:
         raise ProviderUnavailable(str(exc), unsent=True) from exc
     except UnicodeError as exc:
         # Of a name that no look-up can be asked for; each layer has an exception of its own for it.
         if started:
             raise unreadable("the answer's head is no text") from exc
-        raise AddressRefused("not a host name") from exc
+        raise AddressMalformed("not a host name") from exc
     except httpx.HTTPError as exc:
         if started:
             raise BrokenStream(f"the connection broke: {exc}") from exc

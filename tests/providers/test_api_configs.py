@@ -91,6 +91,41 @@ def test_what_is_left_out_stays(alice: User) -> None:
     assert listed(alice, "openai")["configured"] is False
 
 
+def test_azures_version_is_kept_with_its_address(alice: User) -> None:
+    address = "https://8.8.8.8/openai/deployments/gpt?api-version=2025-01-01-preview"
+
+    kept = alice.configure("azure", apiKey=KEY, baseUrl=f" {address} ")
+
+    assert kept["baseUrl"] == address
+    assert alice.configure("azure", enabled=False)["baseUrl"] == address
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "told"),
+    [
+        ("openai", "https://8.8.8.8/v1?api-version=1", "Only Azure"),
+        ("azure", "https://8.8.8.8/?api-version=1&x=2", "no base URL"),
+        ("azure", "https://8.8.8.8/?api-version=", "no base URL"),
+        ("openai", "https://8.8.8.8/v1?x=1", "no base URL"),
+        ("openai", "https://user:word@8.8.8.8/", "no base URL"),
+        ("openai", "ftp://8.8.8.8/", "no base URL"),
+        ("openai", "https://169.254.169.254/v1", "Only public"),
+        ("azure", "https://169.254.169.254/?api-version=1", "Only public"),
+    ],
+)
+def test_an_address_that_cannot_be_is_told_from_one_that_may_not(
+    alice: User, provider: str, address: str, told: str
+) -> None:
+    body = {"apiKey": KEY, "baseUrl": address}
+    for method, path in (("PUT", "config"), ("POST", "test")):
+        refused = alice.request(
+            method, f"/api/providers/{provider}/{path}", json=body, headers={"Accept-Language": "en"}
+        )
+
+        assert refused.status_code == 400
+        assert told in refused.json()["fields"]["baseUrl"][0]
+
+
 def test_what_was_given_can_be_sent_back(alice: User) -> None:
     given = alice.configure("openai", apiKey=KEY)
 

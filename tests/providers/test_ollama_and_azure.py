@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers import decoding
-from providers.adapters.azure import API_VERSION, AzureAdapter
+from providers.adapters.azure import API_VERSION, FOUNDRY_VERSION, AzureAdapter
 from providers.adapters.ollama import OllamaAdapter, OllamaReader, build_body
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
 from providers.errors import (
@@ -16,6 +16,7 @@ from providers.errors import (
     ProviderError,
     ProviderOverloaded,
     WrongAddress,
+    WrongVersion,
 )
 
 from .reading import Read, over_http
@@ -147,6 +148,7 @@ async def test_local_models_are_listed():
 
 # --- Azure ------------------------------------------------------------------------------------------------
 
+DEPLOYMENT = "/openai/deployments/my%20gpt%2F4/chat/completions"
 ANSWER = replay(
     [b'data: {"choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n', b"data: [DONE]\n\n"]
 )
@@ -155,9 +157,20 @@ ANSWER = replay(
 @pytest.mark.parametrize(
     ("base", "path"),
     [
-        ("", f"/openai/deployments/my%20gpt%2F4/chat/completions?api-version={API_VERSION}"),
-        ("/openai/", f"/openai/deployments/my%20gpt%2F4/chat/completions?api-version={API_VERSION}"),
+        ("", f"{DEPLOYMENT}?api-version={API_VERSION}"),
+        ("/openai/", f"{DEPLOYMENT}?api-version={API_VERSION}"),
         ("/openai/v1", "/openai/v1/chat/completions"),
+        ("/openai/v1/", "/openai/v1/chat/completions"),
+        ("/openai/v1/chat/completions", "/openai/v1/chat/completions"),
+        ("/openai/v1?api-version=preview", "/openai/v1/chat/completions?api-version=preview"),
+        ("/openai?api-version=2024-06-01", f"{DEPLOYMENT}?api-version=2024-06-01"),
+        ("/openai/deployments/other", f"{DEPLOYMENT}?api-version={API_VERSION}"),
+        (
+            "/openai/deployments/other/chat/completions?api-version=2025-01-01-preview",
+            f"{DEPLOYMENT}?api-version=2025-01-01-preview",
+        ),
+        ("/models", f"/models/chat/completions?api-version={FOUNDRY_VERSION}"),
+        ("/models/chat/completions?api-version=x", "/models/chat/completions?api-version=x"),
     ],
 )
 async def test_azure_is_asked_by_deployment_or_by_its_newer_paths(base, path):
@@ -219,3 +232,29 @@ async def test_azures_models_that_can_chat_are_listed():
 
     assert models == [ModelInfo("gpt-4o")]
     assert server.requests[0].path == f"/openai/models?api-version={API_VERSION}"
+
+
+@pytest.mark.parametrize(
+    ("base", "path"),
+    [
+        ("", f"/openai/models?api-version={API_VERSION}"),
+        ("/openai?api-version=2024-06-01", "/openai/models?api-version=2024-06-01"),
+        ("/models", f"/openai/models?api-version={API_VERSION}"),
+        ("/openai/v1", "/openai/v1/models"),
+    ],
+)
+async def test_azures_list_is_found_from_any_of_its_addresses(base, path):
+    async with serving(plain(200, b'{"data":[]}')) as server:
+        await AzureAdapter(None, base_url=server.url + base, api_key="k").list_models()
+
+    assert server.requests[0].path == path
+
+
+async def test_a_model_that_wants_a_newer_version_says_so():
+    message = "Model o3 is enabled only for api versions 2024-12-01-preview and later"
+    body = {"error": {"code": "BadRequest", "message": message}}
+    async with serving(plain(400, json.dumps(body).encode())) as server:
+        got = await over_http(AzureAdapter(None, base_url=server.url, api_key="k"), QUESTION)
+
+    assert type(got.error) is WrongVersion
+    assert "api-version=" in str(got.error.text)
