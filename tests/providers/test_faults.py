@@ -2,8 +2,10 @@
 
 import json
 import time
+from base64 import b64encode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from unicodedata import normalize
 from urllib.parse import quote, unquote
 
 import pytest
@@ -345,6 +347,39 @@ def test_a_key_does_not_get_into_a_log_however_it_is_written(written):
     assert not any(KEY[i : i + 8].lower() in plain for i in range(len(KEY) - 7))
     assert not plain.endswith(KEY[:3].lower())
     assert left.startswith("denied for ")
+
+
+ELSEWISE = {
+    "dots": ".".join(KEY),
+    "commas": f"{KEY[:7]},{KEY[7:14]},{KEY[14:]}",
+    "octal": "".join(f"\\{ord(c):03o}" for c in KEY),
+    "eight digits": "".join(f"\\U{ord(c):08x}" for c in KEY),
+    "accents": "\u0301".join(KEY),
+    "full width": "".join(chr(ord(c) + 0xFEE0) for c in KEY),
+    "between other letters": "\u5b57".join(KEY),
+    "backwards": KEY[::-1],
+    "hex": KEY.encode().hex(),
+    "hex with colons": KEY.encode().hex(":").upper(),
+    "base64": b64encode(KEY.encode()).decode(),
+    "base64 of more": b64encode(f"user:{KEY}".encode()).decode()[6:-4],
+    "base64 of other things too": urlsafe_b64encode(f"Bearer {KEY}!".encode()).decode()[9:-4],
+}
+
+
+@pytest.mark.parametrize("written", ELSEWISE.values(), ids=ELSEWISE)
+def test_a_key_does_not_get_into_a_log_in_disguise(written):
+    left = redact(f"denied for {written}", [KEY])
+
+    assert left.startswith("denied for ***")
+    kept = [c for c in normalize("NFKD", left.removeprefix("denied for ")) if c.isascii() and c.isalnum()]
+    assert len(kept) < 8
+
+
+def test_what_only_resembles_a_key_stays():
+    said = "The model `gpt-5` is not available; see https://example.com/a?b=1 (request 0af7651916cd43dd)."
+
+    assert redact(said, [KEY, "sk-another-0123456789"]) == said
+    assert redact("a key of signs: !!!!****", ["!!!!****"]) == "a key of signs: ***"
 
 
 @pytest.mark.parametrize(
