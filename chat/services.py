@@ -29,7 +29,7 @@ from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from chatproject import prepared
 from chatproject.prepared import Both, Select, Update
 from providers.base import ChatMessage, ChatRequest, Usage
-from providers.entries import output_limit
+from providers.entries import context_window, output_limit
 from providers.estimates import whole_usage
 from providers.registry import ProviderAccess
 from providers.resolve import resolve
@@ -364,6 +364,7 @@ def _turn(
         top_p=mode.top_p,
         max_output_tokens=output_limit(access.spec, answer.model, mode.max_output_tokens),
         reasoning_effort=mode.reasoning_effort or None,
+        context_window=context_window(access.spec, answer.model),
     )
     return Turn(opening_of(answer, session), request, access, reasoning, content)
 

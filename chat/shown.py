@@ -31,7 +31,9 @@ SETTINGS_CODES = {
     "invalid_credentials",
     "provider_quota_exceeded",
     "wrong_address",
+    "wrong_api_version",
     "address_not_allowed",
+    "address_malformed",
 }
 
 

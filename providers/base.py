@@ -27,6 +27,8 @@ class ChatRequest:
     top_p: float | None = None
     max_output_tokens: int | None = None
     reasoning_effort: str | None = None
+    # How much the model may read, for a protocol that has to be told.
+    context_window: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from providers import catalogue
 from providers.catalogue import Entry
 from providers.models import ModelEntry
-from providers.registry import NEED_LIMIT, ProviderSpec
+from providers.registry import NEED_LIMIT, NEED_WINDOW, ProviderSpec
 
 
 def stated(provider: str) -> dict[str, Entry]:
@@ -29,3 +29,10 @@ def output_limit(spec: ProviderSpec, model: str, wanted: int | None) -> int | No
         return wanted
     most = known(spec.id, model, stated(spec.id)).max_output_tokens
     return min((limit for limit in (wanted, most) if limit is not None), default=None)
+
+
+def context_window(spec: ProviderSpec, model: str) -> int | None:
+    """Return how many tokens to let the model read; `None` leaves it to the provider."""
+    if spec.protocol not in NEED_WINDOW:
+        return None
+    return known(spec.id, model, stated(spec.id)).context_window

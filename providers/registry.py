@@ -191,6 +191,8 @@ PROVIDERS: dict[str, ProviderSpec] = {spec.id: spec for spec in _SPECS}
 
 # The protocols that want to be told how long an answer may be.
 NEED_LIMIT = frozenset({"anthropic"})
+# And those that read only the end of a long question unless they are told how much the model takes.
+NEED_WINDOW = frozenset({"ollama"})
 
 # Protocol to adapter.
 _ADAPTERS: dict[str, Callable[..., Adapter]] = {

@@ -58,6 +58,8 @@ def build_body(request: ChatRequest) -> dict[str, Any]:
         "temperature": request.temperature,
         "top_p": request.top_p,
         "num_predict": request.max_output_tokens,
+        # Without it, the oldest messages of what is longer than some thousand tokens are cut, silently.
+        "num_ctx": request.context_window,
     }
     if options := {name: value for name, value in options.items() if value is not None}:
         body["options"] = options

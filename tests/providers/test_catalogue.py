@@ -258,6 +258,17 @@ def test_it_is_asked_of_the_database_only_where_it_matters(django_assert_num_que
         entries.output_limit(PROVIDERS["anthropic"], "claude-opus-4-5", None)
 
 
+@pytest.mark.django_db
+def test_how_much_it_may_read_is_told_where_the_rest_would_be_cut(django_assert_num_queries: Any):
+    ModelEntry.objects.create(provider="ollama", model="qwen3*", context_window=65536)
+    ModelEntry.objects.create(provider="custom", model="qwen3*", context_window=65536)
+
+    assert entries.context_window(PROVIDERS["ollama"], "qwen3:8b") == 65536
+    assert entries.context_window(PROVIDERS["ollama"], "llama3") is None
+    with django_assert_num_queries(0):
+        assert entries.context_window(PROVIDERS["custom"], "qwen3:8b") is None
+
+
 # --- Over HTTP ----------------------------------------------------------------------------------------
 
 

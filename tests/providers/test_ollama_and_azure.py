@@ -47,6 +47,8 @@ def test_parameters_are_sent_as_options():
 
     assert body["options"] == {"temperature": 0.5, "top_p": 0.9, "num_predict": 100}
     assert (body["stream"], body["think"]) == (True, "low")
+    windowed = build_body(ChatRequest("m", QUESTION.messages, None, context_window=65536))
+    assert windowed["options"] == {"num_ctx": 65536}
     assert set(build_body(ChatRequest("m", QUESTION.messages, None))) == {"model", "messages", "stream"}
 
 
