@@ -66,5 +66,5 @@ def test_colours_come_with_the_first_code(desk: Desk):
             "unheardof\nCopy",
             "c\nCopy",
         ]
-        assert blocks.locator("code").all_text_contents() == ["print(1)\n", "x\n", "int a = 1;"]
+        assert blocks.locator("code").all_text_contents() == ["print(1)\n", "x\n", "int a = 1;\n"]
         desk.page.reload()

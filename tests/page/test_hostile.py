@@ -40,7 +40,7 @@ def hostile(canary: str) -> list[str]:
         '[b](https://e.example "\\" onfocus=window.ran=1 x=\\"")',
         f"[r]: javascript:window.ran=1\n\n[r] [s]\n\n[s]: http:{canary}/s '<img src={canary}>'",
         f"| <img src={canary}/t> | b |\n|---|---|\n| <script>window.ran=1</script> | ![x](http:{canary}/u) |",
-        f"$\\href{{javascript:window.ran=1}}{{x}} \\includegraphics{{http:{canary}/v}}$ $$\\unicode{{<img>}}$$",
+        f"$\\href{{javascript:window.ran=1}}{{x}} \\includegraphics{{http:{canary}/v}}$ $$\\text{{<img>}}$$",
         "{{ 7 * 7 }} {% load static %} ${window.ran=1} <%= 1 %> __proto__ [__proto__] [constructor]: x",
         "&lt;script&gt;window.ran=1&lt;/script&gt; &#60;img src=x onerror=window.ran=1&#62;",
         "\u202eevil\u202c \u2028<script>window.ran=1</script>\u2029 \ufeff<svg/onload=window.ran=1>",
