@@ -1,10 +1,13 @@
+import socket
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.core.exceptions import ValidationError
 
+from providers.services import checked_url
 from tests.server import Server, User
 
 KEY = "sk-alice-0123456789abcdef"
@@ -34,6 +37,30 @@ def admin(server: Server) -> User:
 def listed(user: User, provider: str) -> dict[str, object]:
     providers = user.get("/api/providers").json()["providers"]
     return next(entry for entry in providers if entry["id"] == provider)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "::1"])
+def test_a_name_that_leads_inside_is_refused_as_it_is_saved(address, monkeypatch, settings):
+    settings.ALLOW_PRIVATE_PROVIDER_HOSTS = False
+    answers = {
+        "inside.example": [address],
+        "both.example": ["1.1.1.1", address],
+        "outside.example": ["1.1.1.1"],
+    }
+
+    def getaddrinfo(host: str, *args: object, **kwargs: object) -> list[object]:
+        if host not in answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (found, 0)) for found in answers[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    for host in ("inside.example", "both.example"):
+        with pytest.raises(ValidationError):
+            checked_url(f"https://{host}/v1")
+    # What does not resolve may do so by the time it is used, and is checked then.
+    for host in ("outside.example", "soon.example"):
+        assert checked_url(f"https://{host}/v1") == f"https://{host}/v1"
 
 
 def test_every_provider_is_listed(someone: User) -> None:
