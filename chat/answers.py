@@ -231,7 +231,8 @@ class RunningAnswer:
             logger.exception("answer %s could not be saved", self.id)
         finally:
             # However it came to this, no reader may wait for ever.
-            running.pop(self.id, None)
+            if running.get(self.id) is self:
+                del running[self.id]
             self.end(told)
             metrics.ended(self, told)
 

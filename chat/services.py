@@ -170,12 +170,12 @@ def open_turn(
 
     Raises an `ApiError` for everything that can be refused; nothing is stored then.
     """
-    access = resolve(asked.user, provider)
-    chosen_mode = get_mode(mode)
     with transaction.atomic():
         busy = _admit(asked)
         if isinstance(busy, Replay):
             return busy
+        access = resolve(asked.user, provider)
+        chosen_mode = get_mode(mode)
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message), mode=mode)
             last: UUID | None = None
@@ -255,7 +255,10 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         access = resolve(asked.user, answer.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, answer.id)
-        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT, before=answer.id)
+        # What the model is sent of the answer itself: the part it has written, and what to do with it.
+        own = [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
+        own = own if answer.content else []
+        history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - len(own), before=answer.id)
         _claim(asked, answer.id, start)
         _touch(session)
         leases.keep()
@@ -268,10 +271,9 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             retry_after=None,
             retryable=None,
         )
-        if answer.content:
-            history += [ChatMessage("assistant", answer.content), ChatMessage("user", CONTINUE_PROMPT)]
         reasoning, content = answer.reasoning, answer.content
-        return _turn(session, answer, access, chosen_mode, history, reasoning=reasoning, content=content)
+        sent = [*history, *own]
+        return _turn(session, answer, access, chosen_mode, sent, reasoning=reasoning, content=content)
 
 
 def _admit(asked: Asked) -> Replay | set[UUID]:
@@ -532,8 +534,9 @@ class Ended:
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
     """Gather what `close_turn` stores; usage that the provider did not tell is estimated, and marked."""
     reasoning, content = answer.texts()
-    # An answer that failed at once may have cost nothing; one that ended well without a word did not.
-    if answer.usage is not None or reasoning or content or outcome.status == Status.COMPLETE:
+    # An answer that failed at once may have cost nothing; one that ended well, or was stopped, has not.
+    asked_for = outcome.status in (Status.COMPLETE, Status.STOPPED)
+    if answer.usage is not None or reasoning or content or asked_for:
         answer.usage = whole_usage(answer.usage, request, content, reasoning)
     return Ended(
         message_id=answer.id,

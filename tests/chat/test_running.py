@@ -78,7 +78,9 @@ def test_stop_works_before_the_first_word(alice: User, upstream: Upstream) -> No
 
         assert live.rest().names == ["session", "done"]
     model.requests[0].wait_for_hang_up(1)
-    assert alice.messages(session)[-1]["status"] == "stopped"
+    message = alice.messages(session)[-1]
+    assert message["status"] == "stopped"
+    assert (message["usage"]["outputTokens"], message["usage"]["estimated"]) == (0, True)
 
 
 def test_stop_is_heard_in_whichever_process_the_answer_runs(bob: User, upstream: Upstream) -> None:

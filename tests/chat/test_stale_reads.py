@@ -66,3 +66,31 @@ def test_an_answer_that_was_wrongly_taken_for_abandoned_is_not_continued_while_i
 
     monkeypatch.delitem(running, answer.pk)
     assert isinstance(services.open_continuation(asked, message_id=answer.pk), services.Turn)
+
+
+def test_a_repeat_gets_its_answer_though_the_provider_is_gone_by_now(session: ChatSession) -> None:
+    asked = services.Asked(session.user, lambda: None, key="k", fingerprint="f")
+    turn = services.open_turn(
+        asked, message="Hi", provider="demo", model="demo", mode="normal", session_id=session.pk
+    )
+    assert isinstance(turn, services.Turn)
+
+    again = services.open_turn(
+        asked, message="Hi", provider="openai", model="demo", mode="gone", session_id=session.pk
+    )
+
+    assert isinstance(again, services.Replay)
+    assert again.message_id == turn.opening.message_id
+
+
+def test_a_continuation_sends_no_more_of_the_history_than_any_other_request(
+    session: ChatSession, settings: Any
+) -> None:
+    settings.CHAT_HISTORY_LIMIT = 4
+    messages = said(session, 8)
+    Message.objects.filter(pk=messages[-1].pk).update(status="interrupted", provider="demo", model="demo")
+    turn = services.open_continuation(services.Asked(session.user, lambda: None), message_id=messages[-1].pk)
+
+    assert isinstance(turn, services.Turn)
+    sent = [message.content for message in turn.request.messages if message.role != "system"]
+    assert sent == ["message 5", "message 6", "message 7", services.CONTINUE_PROMPT]
