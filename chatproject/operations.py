@@ -1,5 +1,6 @@
 """What the operator's machinery asks: is it up, is it ready, what are the numbers."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from rest_framework.views import APIView
 from chatproject.db import in_db
 from chatproject.errors import error_response
 
+# Who probes waits a few seconds at most, far less than a request may wait for the database.
+READY_SECONDS = 2
+
 
 @require_safe
 async def healthz(request: HttpRequest) -> HttpResponse:
@@ -27,22 +31,18 @@ async def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 async def readyz(request: HttpRequest) -> JsonResponse:
     """Answer 200 where the database, and Redis where it is set, answer too."""
-    checks = await in_db(_checks)
-    ready = all(checks.values())
-    shown = {name: "ok" if good else "unavailable" for name, good in checks.items()}
-    return JsonResponse({"ready": ready, **shown}, status=200 if ready else 503)
-
-
-def _checks() -> dict[str, bool]:
-    checks = {"database": _answers(_ask_database)}
+    asks: dict[str, Callable[[], object]] = {"database": _ask_database}
     if settings.REDIS_URL:
-        checks["redis"] = _answers(lambda: cache.get("readyz"))
-    return checks
+        asks["redis"] = lambda: cache.get("readyz")
+    answers = await asyncio.gather(*(_answers(ask) for ask in asks.values()))
+    shown = {name: "ok" if good else "unavailable" for name, good in zip(asks, answers, strict=True)}
+    return JsonResponse({"ready": all(answers), **shown}, status=200 if all(answers) else 503)
 
 
-def _answers(ask: Callable[[], object]) -> bool:
+async def _answers(ask: Callable[[], object]) -> bool:
     try:
-        ask()
+        async with asyncio.timeout(READY_SECONDS):
+            await in_db(ask)
     except Exception:  # whatever it is, it is not ready
         return False
     return True
