@@ -32,6 +32,7 @@ ASKING = (
     errors.ProviderUnavailable,
     errors.ProviderFailed,
     errors.BrokenStream,
+    errors.AnswerTooLarge,
     errors.ProviderError,
     errors.ProviderOverloaded,
     errors.RateLimited,

@@ -317,16 +317,20 @@ def test_names_that_nobody_could_show_or_keep_are_left_out(
 def test_a_list_is_kept_only_so_far(bob: User, hostile: tuple[str, type[Hostile]]) -> None:
     url, handler = hostile
     listed = [{"id": f"{number:0200}", "name": "字" * 1000} for number in range(900)]
-    handler.body = json.dumps({"data": listed}).encode()
+    handler.body = json.dumps({"data": listed}, ensure_ascii=False).encode()
     bob.configure("custom", baseUrl=url, apiKey=KEY)
     wide = bob.get(MODELS)
-    handler.body = json.dumps({"data": [{"id": f"m-{number}"} for number in range(100_000)]}).encode()
+    handler.body = json.dumps({"data": [{"id": f"m-{number}"} for number in range(90_000)]}).encode()
     bob.configure("custom", baseUrl=url, apiKey=f"{KEY}2")
     long = bob.get(MODELS)
+    handler.body = b" " * (5 << 20)
+    bob.configure("custom", baseUrl=url, apiKey=f"{KEY}3")
+    huge = bob.get(MODELS)
 
     assert len(wide.content) < 1 << 20
     assert len(wide.json()["models"]) > 500
     assert len(long.json()["models"]) == 2000
+    assert (huge.status_code, huge.json()["code"]) == (502, "answer_too_large")
 
 
 @pytest.mark.parametrize("url", ["http://a..b", f"http://{'a' * 64}.example", "http://xn--a"])
