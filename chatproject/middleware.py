@@ -78,7 +78,10 @@ def best_language(accepted: str) -> str:
 
 
 def _sized(response: HttpResponseBase) -> HttpResponseBase:
-    if not response.streaming and "Content-Length" not in response.headers:
+    """Say how long the body is; where there cannot be one, nothing is said of it."""
+    if response.status_code == 204:
+        response.headers.pop("Content-Type", None)
+    elif not response.streaming and "Content-Length" not in response.headers:
         response.headers["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
     return response
 
