@@ -72,6 +72,8 @@ class AnswerView(AsyncAPIView):
             raise refusals.ShuttingDown
         turn = self.open(request, asked_by(request, **kwargs), **kwargs)
         if isinstance(turn, services.Replay):
+            if not Message.objects.filter(pk=turn.message_id).exists():
+                raise refusals.MessageNotFound  # deleted since
             # A client that repeats a request after a cut by itself says what it has already.
             start = last_position(request, turn.message_id) or turn.start
             return self.stream(lambda: streams.follow_stored(turn.message_id, start))
@@ -131,6 +133,8 @@ class StreamView(AnswerView):
     def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
         data = _valid(AskSerializer, request)
         session_id = session_id_of(data["sessionId"]) if data.get("sessionId") else None
+        if not asked.key and (begun := _begun_before(request, data["message"], session_id)):
+            return begun
         return services.open_turn(
             asked,
             message=data["message"],
@@ -139,6 +143,22 @@ class StreamView(AnswerView):
             mode=data["mode"],
             session_id=session_id,
         )
+
+
+def _begun_before(request: Request, message: str, session_id: UUID | None) -> services.Replay | None:
+    """Return the answer that this very request has begun before, going by the last event that is named.
+
+    Libraries that repeat a cut POST by themselves send that, but no key. It may also be a header that
+    somebody forgot to take away: then it does not belong to this question.
+    """
+    last = last_event(request)
+    if last is None:
+        return None
+    answers = Message.objects.for_user(request.user).filter(pk=last.message_id)
+    answers = answers.filter(parent__role=Message.Role.USER, parent__content=message)
+    # Without a conversation the request began one.
+    answers = answers.filter(session_id=session_id) if session_id else answers.filter(parent__parent=None)
+    return services.Replay(last.message_id, last.position) if answers.exists() else None
 
 
 @openapi.regenerate
