@@ -16,6 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 from uuid import UUID
 
 from chat import events, faults, metrics
@@ -52,13 +53,16 @@ class Opening:
     user_message_id: UUID | None
     title: str
 
-    def encode(self, position: Position) -> bytes:
-        data = {
+    def encode(self, position: Position, *, reset: bool = False) -> bytes:
+        """Return the `session` event; with `reset`, who has some of the text already must forget it."""
+        data: dict[str, Any] = {
             "sessionId": str(self.session_id),
             "messageId": str(self.message_id),
             "userMessageId": str(self.user_message_id) if self.user_message_id else None,
             "title": self.title,
         }
+        if reset:
+            data["reset"] = True
         return events.encode("session", self.message_id, position, data)
 
 
@@ -283,13 +287,17 @@ class RunningAnswer:
     async def follow(self, position: Position, final: "Final") -> AsyncGenerator[bytes, None]:
         """Yield, encoded, all that lies after `position`, each time in one batch, to the end.
 
-        The first batch is the `session` event; where nothing else is due for a while, a ping.
+        The first batch is the `session` event; where nothing else is due for a while, a ping. A position
+        beyond the end is from before a crash that has cost some text: then all is told anew.
         """
         loop = asyncio.get_running_loop()
         reader = Reader(loop.time())
         self._readers.append(reader)
         try:
-            yield self.opening.encode(position)
+            reset = position.is_beyond(Position(*map(len, self.texts())))
+            if reset:
+                position = events.START
+            yield self.opening.encode(position, reset=reset)
             reader.taken, batch, position = self._after(position)
             while True:
                 if batch:

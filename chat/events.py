@@ -17,6 +17,9 @@ class Position(NamedTuple):
     reasoning: int
     content: int
 
+    def is_beyond(self, end: "Position") -> bool:
+        return self.reasoning > end.reasoning or self.content > end.content
+
 
 START = Position(0, 0)
 

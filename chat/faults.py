@@ -17,6 +17,7 @@ class Fault:
 
 INTERRUPTED = "interrupted"
 DELETED = "message_deleted"
+SHUTTING_DOWN = "shutting_down"
 SERVER_ERROR = "server_error"
 
 
@@ -32,7 +33,9 @@ FAULTS: dict[str, Fault] = {
     INTERRUPTED: Fault(
         _("The server was restarted while it answered. What had arrived is kept; you can continue it."), True
     ),
-    DELETED: Fault(_("This message was deleted while it was being answered."), False),
+    DELETED: Fault(_("This message was deleted."), False),
+    # Of this reader only: the answer itself goes on in another process.
+    SHUTTING_DOWN: Fault(_("The server is restarting. Try again in a moment."), True),
     SERVER_ERROR: Fault(_("Something went wrong on the server. Try again."), True),
     "provider_not_configured": Fault(_("This provider is not configured."), False),
 }

@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import checkpoints, faults, leases, services
+from chat import checkpoints, faults, leases, services, streams
 from chat.answers import Outcome, RunningAnswer, running
 from chatproject.db import in_db
 from providers import transport
@@ -74,7 +74,7 @@ async def persist(work: Callable[[], bool]) -> bool:
 async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
     """Begin the rhythm of this process; `purges` are what others want done now and then."""
     global draining
-    draining = False
+    draining = streams.leaving = False
     transport.configure(
         transport.Limits(
             connect_seconds=settings.PROVIDER_CONNECT_TIMEOUT,
@@ -84,7 +84,7 @@ async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
         )
     )
     await in_db(leases.interrupt_abandoned)
-    _rhythm[:] = [asyncio.create_task(_tick(purges)), asyncio.create_task(_keep_texts())]
+    _rhythm[:] = [asyncio.create_task(beat) for beat in (_tick(purges), _keep_texts(), _ping())]
     _drain_on_sigterm()
 
 
@@ -102,14 +102,17 @@ async def stop() -> None:
 
 
 async def drain(*, grace: float) -> None:
-    """Start no more answers, let the running ones end within `grace` seconds, and interrupt the rest."""
+    """Start no more answers, let the running ones end within `grace` seconds, and interrupt the rest.
+
+    Who follows an answer of another process may do so for as long, too.
+    """
     global draining
     draining = True
     answers = list(running.values())
-    if not answers:
-        return
-    logger.info("waiting for %d running answers", len(answers))
-    await _ended(answers, grace)
+    if answers:
+        logger.info("waiting for %d running answers", len(answers))
+        await _ended(answers, grace)
+    streams.leaving = True
     for answer in answers:
         answer.stop(INTERRUPTED)
     await _ended(answers, 3)
@@ -151,7 +154,7 @@ def _begin_drain() -> None:
 
 
 async def _tick(purges: Iterable[Callable[[], object]]) -> None:
-    """Keep the lease, hear stops, ping idle readers, and now and then tidy up."""
+    """Keep the lease, hear stops, and now and then tidy up."""
     number = 0
     while True:
         await asyncio.sleep(TICK_SECONDS)
@@ -167,7 +170,6 @@ async def _tick(purges: Iterable[Callable[[], object]]) -> None:
         if number % PURGE_TICKS == 0:
             async with _tried():
                 await in_db(_purge, purges)
-        _ping_idle()
 
 
 async def _keep_texts() -> None:
@@ -188,10 +190,13 @@ async def _tried() -> AsyncIterator[None]:
         logger.exception("keeping the running answers failed")
 
 
-def _ping_idle() -> None:
-    now = asyncio.get_running_loop().time()
-    for answer in list(running.values()):
-        answer.ping_idle(now)
+async def _ping() -> None:
+    """Ping idle readers; nothing here waits for the database, which may be away."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        for answer in list(running.values()):
+            answer.ping_idle(loop.time())
 
 
 def _purge(others: Iterable[Callable[[], object]]) -> None:

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
-from django.db.models.functions import Substr
+from django.db.models.functions import Length, Substr
 
 from chat import answers, events, faults, services
 from chat.answers import Outcome, RunningAnswer
@@ -20,15 +20,22 @@ from chatproject.db import in_db
 # How often a reader asks for the text of an answer that another process runs.
 POLL_SECONDS = 0.3
 
+# Set when this process is about to end: nobody may stay for the answer of another one.
+leaving = False
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What lies after a position in a stored message, and how it ended, if it has."""
+    """What lies after a position in a stored message, and how it ended, if it has.
+
+    With `reset` it is all of the message: it has ended before that position.
+    """
 
     opening: answers.Opening
     reasoning: str
     content: str
     end: tuple[str, dict[str, Any]] | None
+    reset: bool = False
 
 
 def read(message_id: UUID, position: Position) -> Row | None:
@@ -40,6 +47,8 @@ def read(message_id: UUID, position: Position) -> Row | None:
         .annotate(
             content_tail=Substr("content", position.content + 1),
             reasoning_tail=Substr("reasoning", position.reasoning + 1),
+            content_chars=Length("content"),
+            reasoning_chars=Length("reasoning"),
         )
         .first()
     )
@@ -47,6 +56,11 @@ def read(message_id: UUID, position: Position) -> Row | None:
         return None
     end = None
     if message.status != Message.Status.STREAMING:
+        # What is stored of a running answer lags behind what its readers have; of one that has ended, only
+        # where a crash has cost some of it.
+        if position.is_beyond(Position(message.reasoning_chars, message.content_chars)):
+            whole = read(message_id, events.START)
+            return whole and replace(whole, reset=True)
         outcome = Outcome(
             message.status, message.finish_reason, message.error_code, message.retry_after, message.retryable
         )
@@ -97,31 +111,52 @@ def _final(answer: RunningAnswer, outcome: Outcome, position: Position) -> bytes
 
 
 async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[bytes, None]:
-    """Yield what a stored message has after `position`, to its end, asking for it again while it grows."""
+    """Yield what a message has after `position`, to its end, wherever it is written."""
     loop = asyncio.get_running_loop()
     sent_at = loop.time()
+    async with aclosing(_stored(message_id, position)) as steps:
+        async for batch, at in steps:
+            if not batch and leaving:
+                data = {"messageId": str(message_id), **error_data(faults.SHUTTING_DOWN)}
+                yield events.encode("error", message_id, at, data)
+                return
+            if not batch and loop.time() - sent_at >= answers.PING_SECONDS:
+                batch = events.PING
+            if batch:
+                yield batch
+                sent_at = loop.time()
+
+
+async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[bytes, Position], None]:
+    """Ask for a message again while it grows; yield nothing now and then, whatever the database does."""
     opened = False
     while True:
         if (answer := answers.running.get(message_id)) is not None:
             # It runs here after all: it was continued, or began while we looked.
             async with aclosing(follow(answer, position)) as batches:
                 async for batch in batches:
-                    yield batch
+                    yield batch, position
             return
+        asked = asyncio.ensure_future(in_db(read, message_id, position))
+        # Should the reader be gone by then, nobody else takes note of it.
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
-            row = await in_db(read, message_id, position)
+            while not (await asyncio.wait({asked}, timeout=POLL_SECONDS))[0]:
+                yield b"", position
+            row = asked.result()
         except (OperationalError, InterfaceError):
-            # The database is away; whoever waits should know that we are not.
-            if loop.time() - sent_at >= answers.PING_SECONDS:
-                sent_at = loop.time()
-                yield events.PING
+            yield b"", position
             await asyncio.sleep(POLL_SECONDS * 5)
             continue
+        finally:
+            asked.cancel()
         if row is None:
-            name, data = "error", {"messageId": str(message_id), **error_data(faults.DELETED)}
-            yield events.encode(name, message_id, position, data)
+            data = {"messageId": str(message_id), **error_data(faults.DELETED)}
+            yield events.encode("error", message_id, position, data), position
             return
-        batch = b"" if opened else row.opening.encode(position)
+        if row.reset:
+            position = events.START
+        batch = b"" if opened and not row.reset else row.opening.encode(position, reset=row.reset)
         opened = True
         if row.reasoning:
             position = Position(position.reasoning + len(row.reasoning), position.content)
@@ -131,13 +166,9 @@ async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[
             batch += events.encode("message", message_id, position, {"content": row.content})
         if row.end is not None:
             name, data = row.end
-            yield batch + events.encode(name, message_id, position, data)
+            yield batch + events.encode(name, message_id, position, data), position
             return
-        if not batch and loop.time() - sent_at >= answers.PING_SECONDS:
-            batch = events.PING
-        if batch:
-            yield batch
-            sent_at = loop.time()
+        yield batch, position
         await asyncio.sleep(POLL_SECONDS)
 
 
