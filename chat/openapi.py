@@ -45,6 +45,13 @@ class SessionEventData(serializers.Serializer[Any]):
     messageId = serializers.UUIDField(help_text="The answer.")
     userMessageId = serializers.UUIDField(allow_null=True, help_text="What is being answered.")
     title = serializers.CharField(help_text="The conversation's.")
+    reset = serializers.BooleanField(
+        required=False,
+        help_text=(
+            "Where it is true, forget what you have of this answer: it follows from its start. "
+            "`Last-Event-ID` named text that a crash has cost."
+        ),
+    )
 
 
 class ReasoningEventData(serializers.Serializer[Any]):
@@ -79,7 +86,7 @@ class ErrorEventData(MessageErrorSerializer):
 
 
 EVENTS: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
-    "session": ("First, always.", SessionEventData),
+    "session": ("First, always. Again where `reset` is true.", SessionEventData),
     "reasoning": ("Whenever the model shows some of its reasoning.", ReasoningEventData),
     "message": ("Whenever some of the answer has arrived.", MessageEventData),
     "done": ("Last, where all went well or the user stopped the answer.", DoneEventData),
@@ -199,6 +206,16 @@ LAST_EVENT_ID = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="The `id` of the last event that arrived. Without it the stream begins at the start.",
 )
+REPEATED_FROM = OpenApiParameter(
+    "Last-Event-ID",
+    str,
+    OpenApiParameter.HEADER,
+    description=(
+        "In a repeat: the `id` of the last event that arrived. The answer goes on just after it; without an "
+        "`Idempotency-Key` only where that event belongs to an answer to the same message in the same "
+        "conversation."
+    ),
+)
 SESSION_ID = OpenApiParameter(
     "session_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The conversation."
 )
@@ -253,9 +270,11 @@ stream = describe(
         operation_id="streamAnswer",
         tags=["Answers"],
         summary="Ask, and stream the answer",
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, REPEATED_FROM],
         request=AskSerializer,
-        responses=responses(STREAM, *STARTING, refusals.ModeUnknown, refusals.SessionNotFound),
+        responses=responses(
+            STREAM, *STARTING, refusals.ModeUnknown, refusals.SessionNotFound, refusals.MessageNotFound
+        ),
         examples=[
             OpenApiExample(
                 "A new conversation",
