@@ -121,7 +121,7 @@ async ([url, token, key, body]) => {
   let text = "", names = [];
   await fetchEventSource(url, {
     method: "POST",
-    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", "Idempotency-Key": key },
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json", ...key },
     body: JSON.stringify(body),
     onmessage({ event, data }) {
       names.push(event);
@@ -134,8 +134,13 @@ async ([url, token, key, body]) => {
 """
 
 
+@pytest.mark.parametrize("keyed", [True, False], ids=["with a key", "without"])
 def test_fetch_event_source_gathers_the_text_once_over_cuts(
-    page: "Page", sqlite_server: Server, upstream: Upstream, proxied: Callable[[Server, Fault], Proxy]
+    page: "Page",
+    sqlite_server: Server,
+    upstream: Upstream,
+    proxied: Callable[[Server, Fault], Proxy],
+    keyed: bool,
 ) -> None:
     user = quick(sqlite_server.user(), upstream)
     pieces = [f"{number} 字🌍 " for number in range(60)]
@@ -150,7 +155,8 @@ def test_fetch_event_source_gathers_the_text_once_over_cuts(
     page.goto(f"{proxy.base_url}/empty")
     body = {"message": "Hi", "provider": "custom", "model": str(model)}
 
-    url, key = f"{proxy.base_url}/api/chat/stream", secrets.token_hex(8)
+    url = f"{proxy.base_url}/api/chat/stream"
+    key = {"Idempotency-Key": secrets.token_hex(8)} if keyed else {}
     text, names = page.evaluate(FETCH_EVENT_SOURCE, [url, user.access, key, body])
 
     assert text == "".join(pieces)

@@ -1,6 +1,8 @@
 """Readers of an answer that is not written in their own process, and what they are told of its end."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -172,9 +174,9 @@ def test_a_reader_of_another_process_is_told_when_its_own_ends(
         with elsewhere.opened("GET", f"/api/chat/sessions/{session}/stream") as other:
             other.next("message")
             asked = time.monotonic()
-            reading.process.terminate()
+            os.kill(reading.pids[0], signal.SIGTERM)
             told = other.rest()
-        reading.process.wait(30)
+        reading.stop()
         took = time.monotonic() - asked
         model.release()
         whole = live.rest()

@@ -116,6 +116,22 @@ def test_a_server_that_restarts_gives_back_what_it_had(page: Page, make_server, 
     assert len(desk.stored()) == 2
 
 
+def test_an_answer_whose_end_cannot_be_read_is_not_shown_as_finished(desk: Desk):
+    model = desk.script("half ", Hold(), "and half")
+    desk.send("Hold on")
+    expect(desk.live()).to_have_text("half")
+    # The stream still ends, and then the server is away.
+    desk.page.route("**/c/**", lambda route: route.abort())
+
+    model.release()
+
+    expect(desk.page.locator(".waiting-text")).to_contain_text("The connection is gone")
+    expect(desk.page.locator(".waiting-text")).to_be_visible()
+    desk.page.unroute("**/c/**")
+    expect(desk.answer().locator(".prose")).to_have_text("half and half")
+    expect(desk.page.locator(".waiting")).to_have_count(0)
+
+
 def wait_until_kept(desk: Desk, text: str) -> None:
     deadline = time.monotonic() + 20
     while desk.stored()[-1]["content"] != text:
@@ -224,6 +240,22 @@ def test_signed_out_meanwhile_one_comes_back_with_the_words(desk: Desk):
     expect(page.locator("#message")).to_have_value("Are you there?")
 
 
+def test_words_are_not_sent_in_the_name_of_who_signed_in_since(desk: Desk):
+    desk.page.fill("#message", "private words")
+    other = desk.server.user()
+    tab = desk.page.context.new_page()
+    desk.page.context.clear_cookies(name="sessionid")
+    sign_in(tab, desk.server, other)
+
+    desk.page.press("#message", "Enter")
+
+    notice = desk.page.locator("[data-notice=other_user]")
+    expect(notice.get_by_role("link", name="Reload")).to_be_visible()
+    expect(desk.page.locator("#message")).to_have_value("private words")
+    with other.client() as client:
+        assert client.get("/api/chat/sessions").json()["sessions"] == []
+
+
 def test_a_provider_that_is_gone_leads_to_its_settings(desk: Desk):
     desk.script("never")
     desk.user.delete("/api/providers/custom/config")
@@ -251,3 +283,55 @@ def test_only_what_is_finished_is_announced(desk: Desk):
 
     desk.page.wait_for_function("heard.length > 0")
     assert desk.page.evaluate("heard") == ["The answer is complete."]
+
+
+def told_first(desk: Desk, at: str, *events: tuple[str, str]) -> None:
+    """Let the page get these events when it next picks the answer up, and then the server's own again."""
+    message = desk.stored()[-1]["id"]
+    opening = f'"sessionId": "{desk.session_id}", "messageId": "{message}", "title": "So far"'
+    told = "".join(
+        f"event: {name}\nid: {message}:{at}\ndata: {{{data}}}\n\n" for name, data in events
+    ).replace("SESSION", opening)
+    desk.page.route(
+        f"**/api/chat/sessions/{desk.session_id}/stream",
+        lambda route: route.fulfill(body=told, content_type="text/event-stream"),
+        times=1,
+    )
+
+
+def test_what_a_crash_has_cost_is_taken_off_the_page(desk: Desk):
+    model = desk.script("kept, lost", Hold(), " and found")
+    desk.send("What was it?")
+    expect(desk.live()).to_have_text("kept, lost")
+    wait_until_kept(desk, "kept, lost")
+    told_first(desk, "0-10", ("session", 'SESSION, "reset": true'), ("message", '"content": "kept, anew"'))
+
+    desk.page.reload()
+
+    expect(desk.live()).to_have_text("kept, anew")
+    model.release()
+    desk.answer()
+
+
+def test_a_process_that_ends_while_another_one_writes_costs_a_moment(desk: Desk):
+    model = desk.script("one ", Hold(), "two")
+    desk.send("Who writes?")
+    expect(desk.live()).to_have_text("one")
+    wait_until_kept(desk, "one ")
+    told_first(
+        desk, "0-4", ("session", "SESSION"), ("error", '"code": "shutting_down", "error": "Restarting."')
+    )
+    asked: list[str] = []
+    desk.page.on("request", lambda request: asked.append(request.url))
+
+    desk.page.reload()
+    deadline = time.monotonic() + 20
+    while sum(url.endswith("/stream") for url in asked) < 2:
+        assert time.monotonic() < deadline, "the answer was not picked up again"
+        desk.page.wait_for_timeout(50)
+
+    # The page took it for a cut, not for the end of the answer, which it would have read then.
+    assert not [url for url in asked if "/messages/" in url]
+    expect(desk.live()).to_have_text("one")
+    model.release()
+    expect(desk.answer().locator(".prose")).to_have_text("one two")

@@ -40,6 +40,14 @@ export class LiveAnswer {
     this.frame ||= requestAnimationFrame(() => this.#onFrame());
   }
 
+  /** Forget what is shown: the server tells the answer anew, from its start. */
+  restart() {
+    this.pending = { reasoning: "", message: "" };
+    this.content.textContent = "";
+    this.reasoning.textContent = "";
+    this.prose = new LiveProse(this.content);
+  }
+
   /** Say in the answer's place that the page has lost the server for now. */
   cut() {
     this.#say(text("reconnecting"), { kept: true });

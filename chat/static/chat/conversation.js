@@ -218,6 +218,7 @@ export class Conversation extends EventTarget {
       for await (const event of events) {
         if (event.name === "session") {
           begun = true;
+          if (event.data.reset) answer.restart();
           this.#name(answer.element, event.data.messageId);
           this.#opened(event.data);
           opened(event);
@@ -404,6 +405,11 @@ export class Conversation extends EventTarget {
     if (byKeyboard) undo.focus();
     announce(one("span", row).textContent);
     later();
+  }
+
+  /** Have the server delete now what could still be undone. */
+  async deleted() {
+    await this.#deleting?.commit();
   }
 
   /** Keep out of sight what the page before this one has deleted with its last breath. */

@@ -84,11 +84,13 @@ function untilWorthTrying(milliseconds) {
   });
 }
 
-/** Pass events on; return whether the one that ends an answer came. */
+/** Pass events on; return whether the one that ends an answer came, and not only what ends this reading. */
 async function* untilEnd(response, place) {
   for await (const event of events(response.body)) {
     if (event.id) place.id = event.id;
     if (event.name === "session") place.sessionId = event.data.sessionId;
+    // The answer goes on in another process, from which it can be read.
+    if (event.name === "error" && event.data.code === "shutting_down") return false;
     yield event;
     if (event.name === "done" || event.name === "error") return true;
   }
