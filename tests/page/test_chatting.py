@@ -3,6 +3,7 @@
 import re
 import secrets
 import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -10,6 +11,9 @@ from playwright.sync_api import expect
 from tests.browser import FLAGS, NAMES, new_context, sign_in
 from tests.page.desk import Desk
 from tests.upstream import Cut, Hold, Reasoning
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 
 def test_a_newcomer_registers_and_is_answered_by_the_demo(page, sqlite_server):
@@ -123,6 +127,44 @@ def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
 
     assert abs(page.evaluate("scrollY") - place) < 5
     page.locator("#to-end").click()
+    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    expect(page.locator("#to-end")).to_be_hidden()
+
+
+def by_key(page: "Page") -> None:
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("PageUp")
+
+
+def by_scrollbar(page: "Page") -> None:
+    # A thumb that is dragged moves the page by a little, and by a little more.
+    for _time in range(3):
+        page.evaluate("document.scrollingElement.scrollTop -= 30")
+        page.wait_for_timeout(50)
+
+
+def wait_for_lines(page: "Page", *, more: int) -> None:
+    shown = page.locator("[data-live] p").count()
+    page.wait_for_function(f"document.querySelectorAll('[data-live] p').length >= {shown + more}")
+
+
+@pytest.mark.parametrize("leave", [by_key, by_scrollbar])
+def test_the_reader_can_leave_the_end_of_an_answer_that_never_pauses(desk: Desk, leave):
+    desk.script(*(f"line {number}\n\n" for number in range(600)), delay=0.03)
+    desk.send("Long")
+    page = desk.page
+    expect(desk.live()).to_contain_text("line 60")
+    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+
+    leave(page)
+    page.wait_for_timeout(500)
+    place = page.evaluate("scrollY")
+    wait_for_lines(page, more=20)
+
+    assert abs(page.evaluate("scrollY") - place) < 5
+    expect(page.locator("#to-end")).to_be_visible()
+    page.evaluate("document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight")
+    wait_for_lines(page, more=20)
     page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
     expect(page.locator("#to-end")).to_be_hidden()
 

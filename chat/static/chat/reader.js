@@ -1,13 +1,25 @@
 // Where the reader is: follow the end while they are there, stay put when they have scrolled away.
+//
+// What tells is where the page has moved to, never when: while an answer grows we scroll at every
+// frame, and the reader in between.
 
 import { one } from "./dom.js";
 
 const NEAR = 96;
+const UPWARDS = new Set(["ArrowUp", "PageUp", "Home"]);
+// Here such keys do something else.
+const OWN_KEYS = "input, textarea, select, dialog, [popover], .sidebar";
 let following = true;
-let ours = 0;
+let last = { top: 0, end: 0 };
 
 const scroller = document.scrollingElement;
 export const atEnd = () => scroller.scrollHeight - scroller.scrollTop - innerHeight < NEAR;
+
+/** Return where the page is, and how far down it can be; some browsers let it spring beyond that. */
+function place() {
+  const end = Math.max(0, scroller.scrollHeight - scroller.clientHeight);
+  return { top: Math.min(scroller.scrollTop, end), end };
+}
 
 function shown() {
   const button = one("#to-end");
@@ -22,25 +34,38 @@ export function grown() {
 
 export function toEnd() {
   following = true;
-  ours = performance.now();
   scroller.scrollTop = scroller.scrollHeight;
+  last = place();
+  shown();
+}
+
+function moved() {
+  const now = place();
+  const up = last.top - now.top;
+  const shrunk = Math.max(0, last.end - now.end);
+  // A page that gets shorter moves up by itself, by that much.
+  if (up > shrunk + 1) following = false;
+  else if (up < 0) following = atEnd();
+  last = now;
+  shown();
+}
+
+function leave() {
+  if (scroller.scrollTop > 0) following = false;
   shown();
 }
 
 export function watch() {
-  addEventListener(
-    "scroll",
-    () => {
-      if (atEnd()) following = true;
-      // Our own scrolling is reported late, when the page may have grown again.
-      else if (performance.now() - ours > 150) following = false;
-      shown();
-    },
-    { passive: true },
-  );
-  // Turning the wheel upwards is meant, even while the page grows.
-  addEventListener("wheel", (event) => event.deltaY < 0 && scroller.scrollTop > 0 && (following = false), { passive: true });
-  addEventListener("touchmove", () => !atEnd() && (following = false), { passive: true });
+  last = place();
+  following = atEnd();
+  addEventListener("scroll", moved, { passive: true });
+  // Turning the wheel upwards is meant, and so are these keys, before the page has moved at all.
+  addEventListener("wheel", (event) => event.deltaY < 0 && leave(), { passive: true });
+  addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.target.closest?.(OWN_KEYS)) return;
+    const space = event.key === " " && event.shiftKey && !event.target.closest?.("button, summary");
+    if (space || UPWARDS.has(event.key)) leave();
+  });
   one("#to-end")?.addEventListener("click", (event) => {
     event.preventDefault();
     toEnd();
