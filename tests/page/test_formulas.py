@@ -76,3 +76,37 @@ def test_an_answer_shows_its_formulas_and_a_reload_does_too(desk: Desk):
         expect(prose.locator("span.math").last).to_have_text("\\right")
         expect(prose.locator("em")).to_have_count(0)
         desk.page.reload()
+
+
+GROWING = """async (text) => {
+    const { LiveProse } = await import("/static/chat/prose.js");
+    const place = document.createElement("div");
+    document.querySelector("#conversation").append(place);
+    const live = new LiveProse(place);
+    const seen = [];
+    for (const character of text) {
+        live.append(character);
+        live.draw();
+        seen.push(place.textContent);
+        // The part that sets formulas comes meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    live.finish();
+    return [seen, place.textContent];
+}"""
+
+
+def test_a_formula_that_is_half_written_never_shows_its_source(chat: "Page"):
+    text = r"so \(\frac{1}{\sqrt{2\pi}}\) and $\frac{ab}{c}$ hold"
+
+    seen, end = chat.evaluate(GROWING, text)
+
+    assert not [words for words in seen if "\\" in words or "{" in words]
+    assert end == "so 12π and abc hold"
+
+
+def test_what_turns_out_to_be_no_formula_is_written_out_in_the_end(chat: "Page"):
+    seen, end = chat.evaluate(GROWING, r"so \(\right\) it")
+
+    assert "right" not in "".join(seen)
+    assert end == r"so \right it"

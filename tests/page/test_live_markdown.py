@@ -133,6 +133,10 @@ GROWING = [
     "see $x_1$ there",
     "text\n\n$$\nx^2 + y\n$$\n\nmore",
     "so $\\\\frac{a}{b}$ it",
+    "text\n\n| a | b | c |\n|---|---|---|\n| **bold** x | `code` y | [page](https://e.org) |\n| *i* | 2 | 3 |\n",
+    "see [a page](https://e.org/a_(b)) for it",
+    "as [1] says, [2](https://e.org/2) and [x] too",
+    "text\n\n- [ ] to do\n- [x] done\n",
 ]
 
 
@@ -146,6 +150,21 @@ def test_marks_that_are_half_written_never_show(chat: "Page"):
             assert final.startswith(words.replace("\n", "").rstrip()), (text[: at + 1], words)
         for (_words, before), (_later_words, after) in pairwise(shown):
             assert all(name in after for name in before), (text, before, after)
+
+
+def test_the_line_below_a_tables_first_row_never_shows(chat: "Page"):
+    shown = [words for words, _names in steps(chat, "text\n\na | b\n--- | :--:\n1 | 2\n\nmore")]
+
+    assert not any("-" in words or ":" in words for words in shown)
+    assert shown[-1].replace("\n", "") == "textab12more"
+
+
+def test_half_a_row_closes_what_is_open_in_its_last_cell_alone(chat: "Page"):
+    head = "| a | b | c |\n|---|---|---|\n"
+
+    assert "strong" in steps(chat, head + "| **bo")[-1][1]
+    assert "strong" in steps(chat, head + "| 1 | **bo")[-1][1]
+    assert steps(chat, head + "| **bo |")[-1][0].replace("\n", "") == "abc**bo"
 
 
 def test_a_long_answer_is_parsed_a_block_at_a_time(chat: "Page"):

@@ -60,7 +60,7 @@ export class LiveProse {
       nodes.push(node);
       for (const block of node.matches("figure.code") ? [node] : all("figure.code", node)) addButton(block);
     }
-    nodes.forEach(formulas.decorate);
+    for (const node of nodes) formulas.decorate(node, { growing });
     this.#mark(growing);
     return { tokens, nodes };
   }
