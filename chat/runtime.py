@@ -52,6 +52,9 @@ def begin(turn: services.Turn) -> RunningAnswer:
     answer.begin(
         lambda: adapter_for(turn.access), turn.request, save=save, seconds=settings.PROVIDER_TOTAL_TIMEOUT
     )
+    if streams.leaving:
+        # Admitted just before the end, and begun just after it.
+        answer.stop(INTERRUPTED)
     return answer
 
 
@@ -108,18 +111,20 @@ async def drain(*, grace: float) -> None:
     """
     global draining
     draining = True
-    answers = list(running.values())
-    if answers:
-        logger.info("waiting for %d running answers", len(answers))
-        await _ended(answers, grace)
+    if running:
+        logger.info("waiting for %d running answers", len(running))
+        await _ended(grace)
     streams.leaving = True
-    for answer in answers:
+    for answer in list(running.values()):
         answer.stop(INTERRUPTED)
-    await _ended(answers, 3)
+    await _ended(3)
+    for answer in list(running.values()):
+        # The database hangs. The save goes on behind; those who read must hear of it while they can.
+        answer.end(INTERRUPTED)
 
 
-async def _ended(answers: list[RunningAnswer], seconds: float) -> None:
-    waits = [asyncio.ensure_future(answer.ended.wait()) for answer in answers if answer.outcome is None]
+async def _ended(seconds: float) -> None:
+    waits = [asyncio.ensure_future(answer.ended.wait()) for answer in running.values()]
     if waits:
         _, pending = await asyncio.wait(waits, timeout=seconds)
         for wait in pending:
