@@ -66,7 +66,12 @@ export class LiveAnswer {
     try {
       const [stored] = await fragment(path);
       this.#become(stored);
-    } catch {
+    } catch (failure) {
+      // While the server is away, nobody knows how it ended: that is said until it can be read.
+      if (failure.status === 0 || failure.status >= 500) {
+        this.cut();
+        return element;
+      }
       one(".waiting", element)?.remove();
     }
     element.removeAttribute("aria-busy");
