@@ -23,6 +23,7 @@ from markdown_it import MarkdownIt
 from markdown_it.common.utils import escapeHtml, isMdAsciiPunct, isPunctChar, isWhiteSpace
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Delimiter
 from markdown_it.token import Token
@@ -46,6 +47,7 @@ _MATH_BLOCK_CLOSING = {"\\[": "\\]", "$$": "$$"}
 _MATH_CHARS = 2000
 _MATH_LINES = 100
 _MATH = re.compile(r"((?:\\[^\n]|[^$\\\n])+)\$(?![A-Za-z0-9$])")
+_TASK = re.compile(r"\[([ xX])\][ \t\n]")
 _NO_OPENING = re.compile(r"[A-Za-z0-9$\\]")
 # What JavaScript takes for white space.
 _SPACES = (
@@ -227,8 +229,18 @@ def _build() -> MarkdownIt:
     markdown.block.ruler.before(
         "fence", "math", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]}
     )
+    markdown.core.ruler.before("inline", "tasks", _tasks)
     markdown.validateLink = _is_link  # type: ignore[method-assign, assignment]  # documented as replaceable
     return markdown
+
+
+def _tasks(state: StateCore) -> None:
+    """Show the boxes of a list of tasks, which nobody can tick here, as signs."""
+    for item, paragraph, inline in zip(state.tokens, state.tokens[1:], state.tokens[2:], strict=False):
+        if (item.type, paragraph.type, inline.type) != ("list_item_open", "paragraph_open", "inline"):
+            continue
+        if found := _TASK.match(inline.content):
+            inline.content = ("\u2610" if found[1] == " " else "\u2611") + inline.content[3:]
 
 
 def _math(state: StateInline, silent: bool) -> bool:

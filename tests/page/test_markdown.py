@@ -48,6 +48,7 @@ OUTSIDE = 'target="_blank" rel="noopener noreferrer nofollow"'
             '<figure class="code"><figcaption></figcaption>'
             '<pre tabindex="0"><code>x\n</code></pre></figure>\n',
         ),
+        ("- [ ] a\n- [x] b\n- [x]c", "<ul>\n<li>☐ a</li>\n<li>☑ b</li>\n<li>[x]c</li>\n</ul>\n"),
         ("# a\n\n#### b", "<h3>a</h3>\n<h6>b</h6>\n"),
         ("[x](/admin) [y](javascript:1)", "<p>[x](/admin) [y](javascript:1)</p>\n"),
     ],

@@ -43,6 +43,15 @@ export function extend(parser) {
     return { punctuation: punctuation && !wide, wide, edge: punctuation || wide };
   };
 
+  // Nobody can tick the boxes of a list of tasks here, so they are signs.
+  parser.core.ruler.before("inline", "tasks", ({ tokens }) => {
+    tokens.forEach((token, index) => {
+      if (token.type !== "inline" || tokens[index - 2]?.type !== "list_item_open") return;
+      const [, tick] = /^\[([ xX])\][ \t\n]/.exec(token.content) ?? [];
+      if (tick) token.content = (tick === " " ? "\u2610" : "\u2611") + token.content.slice(3);
+    });
+  });
+
   parser.inline.ruler.before("escape", "math", (state, silent) => {
     const found = formulaIn(state.src, state.pos, state.posMax);
     if (!found) return false;
