@@ -16,11 +16,13 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from accounts.models import User
-from accounts.refusals import CsrfFailed
+from accounts.refusals import CsrfFailed, OtherUser
 from accounts.tokens import AccessToken, TokenError, active_user, holder
 
 # A token of ours has about 300 characters; more is not worth decoding.
 MAX_TOKEN_CHARS = 4096
+# Whose page it is that asks. A page stays open while somebody else signs in in another tab.
+PAGE_OF = "X-Chat-User"
 
 
 class BearerAuthentication(BaseAuthentication):
@@ -57,6 +59,8 @@ class SessionCookieAuthentication(BaseAuthentication):
         if user is None:
             return None
         enforce_csrf(request._request)
+        if request.headers.get(PAGE_OF, str(user.pk)) != str(user.pk):
+            raise OtherUser
         return user, session
 
 

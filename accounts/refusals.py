@@ -23,6 +23,12 @@ class RegistrationClosed(ApiError):
     text = _("Registration is closed on this server.")
 
 
+class OtherUser(ApiError):
+    status_code = 409
+    code = "other_user"
+    text = _("Somebody else has signed in in this browser. Reload the page.")
+
+
 class CsrfFailed(ApiError):
     status_code = 403
     code = "csrf_failed"

@@ -20,7 +20,7 @@ from rest_framework.request import Request
 
 import accounts.openapi  # noqa: F401  (registers the two ways to be somebody)
 import chat.openapi
-from accounts.refusals import CsrfFailed
+from accounts.refusals import CsrfFailed, OtherUser
 from chatproject.api import AsyncAPIView
 from chatproject.errors import DRF_TEXTS, PLAIN, Text
 from chatproject.openapi import DESCRIPTIONS, InvalidInput, example_name
@@ -95,6 +95,7 @@ def _add_common_refusals(method: str, operation: Json) -> None:
     if any(operation.get("security", [])):
         _add_refusal(operation, 401, *DRF_TEXTS["not_authenticated"])
         _add_refusal(operation, 401, *DRF_TEXTS["authentication_failed"])
+        _add_refusal(operation, 409, OtherUser.code, OtherUser.text)
         if method != "get":
             _add_refusal(operation, 403, CsrfFailed.code, CsrfFailed.text)
     if "requestBody" in operation:

@@ -40,6 +40,14 @@ def test_another_site_is_refused_even_with_the_token(visitor: Visitor) -> None:
     assert (response.status_code, response.json()["code"]) == (403, "csrf_failed")
 
 
+def test_the_page_of_somebody_else_is_refused(visitor: Visitor, alice: User, bob: User) -> None:
+    for page_of, status in ((alice.id, 200), (bob.id, 409), ("", 409)):
+        response = visitor.http.get("/api/auth/me", headers={"X-Chat-User": str(page_of)})
+
+        assert response.status_code == status
+    assert response.json()["code"] == "other_user"
+
+
 def test_a_bad_token_is_refused_whatever_the_cookie(visitor: Visitor) -> None:
     response = visitor.http.get("/api/auth/me", headers={"Authorization": "Bearer stale"})
 

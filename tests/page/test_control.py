@@ -133,6 +133,20 @@ def test_a_deleted_message_can_be_had_back_and_is_gone_for_good_with_the_next_on
     assert contents == ["question 0", "answer 0", "another question", "another answer"]
 
 
+def test_signing_out_deletes_what_was_to_be_deleted(desk: Desk):
+    desk.script("to be deleted")
+    desk.send("Keep this")
+    desk.answer().get_by_role("button", name="Delete the answer").click()
+    expect(desk.page.locator(".message.answer")).to_be_hidden()
+    session = desk.session_id
+
+    desk.page.locator("#sign-out button").click()
+    desk.page.wait_for_url("**/accounts/login**")
+
+    assert [message["role"] for message in desk.user.messages(session)] == ["user"]
+    assert desk.page.evaluate("Object.keys(localStorage).filter((key) => key.includes('deleted'))") == []
+
+
 def test_leaving_the_page_deletes_what_was_to_be_deleted(desk: Desk):
     page = desk.page
     desk.script("an answer nobody wants")

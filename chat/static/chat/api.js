@@ -1,6 +1,6 @@
 // The service's own API, asked as the person who is signed in to this page.
 
-import { text } from "./texts.js";
+import { data, text } from "./texts.js";
 
 /** Why a call did not succeed; `status` is 0 where the server was not reached at all. */
 export class Failure extends Error {
@@ -20,6 +20,8 @@ function csrfToken() {
 export async function request(method, path, { body, headers = {}, signal, keepalive = false } = {}) {
   const head = { Accept: "application/json", "Accept-Language": document.documentElement.lang, ...headers };
   if (method !== "GET") head["X-CSRFToken"] = csrfToken();
+  // Somebody else may have signed in in another tab: nothing of this page is theirs.
+  if (data.userId !== undefined) head["X-Chat-User"] = String(data.userId);
   if (body !== undefined) head["Content-Type"] = "application/json";
   let response;
   try {

@@ -15,7 +15,7 @@ export function notice(failure, { again = null, provider = "" } = {}) {
   if (failure.status === 401) {
     words.textContent = text("signedOut");
     actions.append(link(text("signInAgain"), `${data.urls.login}?next=${encodeURIComponent(location.pathname)}`));
-  } else if (failure.code === "csrf_failed") {
+  } else if (failure.code === "csrf_failed" || failure.code === "other_user") {
     actions.append(link(text("reload"), location.pathname));
   } else if (SETTINGS_CODES.has(failure.code)) {
     actions.append(link(text("openSettings"), provider ? data.urls.provider + provider : data.urls.settings));

@@ -6,7 +6,7 @@ import { hear, tell } from "./channel.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
 import * as deletions from "./deletions.js";
-import { all, one } from "./dom.js";
+import { all, one, pause } from "./dom.js";
 import { readUpwards } from "./earlier.js";
 import { highlight, target } from "./highlights.js";
 import * as list from "./list.js";
@@ -143,10 +143,14 @@ function write(conversation, composer) {
 
 /** Whoever signs out leaves nothing behind, in any tab. */
 function signingOut() {
-  one("#sign-out").addEventListener("submit", () => {
+  one("#sign-out").addEventListener("submit", async (event) => {
+    event.preventDefault();
     deletions.commitAll();
+    // Afterwards nobody is there who may delete it.
+    await Promise.race([conversation?.deleted().catch(() => {}), pause(3000)]);
     storage.clear();
     tell({ name: "signed-out" });
+    event.target.submit();
   });
   hear(({ name }) => name === "signed-out" && setTimeout(() => location.reload(), 500));
 }

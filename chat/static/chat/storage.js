@@ -7,6 +7,7 @@ import { data } from "./texts.js";
 const ALL = "chat:";
 const OURS = `${ALL}${data.userId}:`;
 const memory = new Map();
+let closed = false;
 
 function tried(work, otherwise) {
   try {
@@ -27,6 +28,7 @@ export function read(name) {
 
 /** Keep `value` under `name`; `null` forgets it. */
 export function write(name, value) {
+  if (closed) return;
   const key = OURS + name;
   memory.delete(key);
   if (value === null) {
@@ -47,8 +49,9 @@ export function names(start) {
   return [...all].filter((key) => key.startsWith(OURS + start)).map((key) => key.slice(OURS.length));
 }
 
-/** Forget everything, of whoever used this browser. */
+/** Forget everything, of whoever used this browser, and keep nothing more of this page. */
 export function clear() {
+  closed = true;
   memory.clear();
   for (const key of keys()) tried(() => localStorage.removeItem(key));
 }
