@@ -133,7 +133,7 @@ GROWING = [
     "see $x_1$ there",
     "text\n\n$$\nx^2 + y\n$$\n\nmore",
     "so $\\\\frac{a}{b}$ it",
-    "text\n\n| a | b | c |\n|---|---|---|\n| **bold** x | `code` y | [page](https://e.org) |\n| *i* | 2 | 3 |\n",
+    "text\n\n| a | b | c |\n|---|---|---|\n| **bold** x | `code` y | [page](https://e.org) |\n",
     "see [a page](https://e.org/a_(b)) for it",
     "as [1] says, [2](https://e.org/2) and [x] too",
     "text\n\n- [ ] to do\n- [x] done\n",
