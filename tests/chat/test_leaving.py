@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from chat import runtime, services, streams
-from chat.answers import Opening
+from chat.answers import Opening, RunningAnswer
 from providers.base import ChatMessage, ChatRequest
 from providers.registry import PROVIDERS, ProviderAccess
 
@@ -62,7 +62,7 @@ async def test_readers_hear_of_the_end_though_the_database_hangs(
     await asyncio.wait_for(answer._task, 30)
 
 
-async def read(answer: runtime.RunningAnswer) -> bytes:
+async def read(answer: RunningAnswer) -> bytes:
     last = b""
     async for batch in answer.follow(answer.start, lambda _, told, __: b"the end: " + told.status.encode()):
         last = batch
