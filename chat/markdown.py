@@ -30,7 +30,9 @@ from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
 # Beyond this the time to parse is no longer worth the looks.
-MAX_CHARS = 200_000
+MAX_CHARS = 100_000
+# Each row of a table is filled up to the width of its first.
+_MAX_CELLS = 50_000
 SCHEMES = {"http", "https", "mailto"}
 
 _LANGUAGE_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+#-_.")
@@ -63,13 +65,22 @@ _WIDE = re.compile(
 
 def to_html(text: str) -> SafeString:
     """Return what may stand in a page as it is."""
-    if len(text) > MAX_CHARS:
+    if len(text) > MAX_CHARS or _most_cells(text) > _MAX_CELLS:
         return mark_safe(f'<div class="plain">{escape(text)}</div>')  # noqa: S308 (escaped just here)
     html = _rendered.get(text)
     if html is None:
-        html = _clean(_markdown.render(text))
-        _rendered.put(text, html)
+        # Whoever else opens it meanwhile waits for what comes of it.
+        with _turns[hash(text) % len(_turns)]:
+            html = _rendered.get(text)
+            if html is None:
+                html = _clean(_markdown.render(text))
+                _rendered.put(text, html)
     return mark_safe(html)  # noqa: S308 (cleaned just here)
+
+
+def _most_cells(text: str) -> int:
+    rows = [bars for line in text.split("\n") if (bars := line.count("|"))]
+    return max(rows, default=0) * len(rows)
 
 
 class _Rendered:
@@ -99,6 +110,7 @@ class _Rendered:
 
 
 _rendered = _Rendered(8_000_000)
+_turns = [threading.Lock() for _ in range(64)]
 
 
 def _clean(html: str) -> str:
@@ -280,18 +292,25 @@ def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool)
     closing = _MATH_BLOCK_CLOSING.get(first[:2])
     if closing is None or state.is_code_block(start_line):
         return False
-    lines: list[str] = []
+    # Every line may ask this, for several rules: what one has looked through, the next need not.
+    known: dict[object, tuple[int, int]] = state.env.setdefault("formula_lines", {})
+    view = (closing, state.level, state.blkIndent, end_line)
+    begun, until = known.get(view, (0, 0))
     line, rest = start_line, first[2:]
     while (at := rest.find(closing)) < 0:
-        lines.append(rest)
-        line += 1
+        line = until if line == start_line and begun <= start_line < until else line + 1
         if line >= end_line or line - start_line > _MATH_LINES or state.sCount[line] < state.blkIndent:
-            return False
+            break
         rest = text_of(line)
         if not rest.strip(_SPACES):
-            return False
+            break
+    if line > start_line:
+        known[view] = (start_line, line)
+    if at < 0 or rest[at + 2 :].strip(_SPACES):
+        return False
+    lines = [first[2:], *map(text_of, range(start_line + 1, line))] if line > start_line else []
     content = "\n".join([*lines, rest[:at]]).strip(_SPACES)
-    if rest[at + 2 :].strip(_SPACES) or not content:
+    if not content:
         return False
     if not silent:
         state.line = line + 1

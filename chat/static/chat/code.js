@@ -8,6 +8,9 @@ import { text } from "./texts.js";
 
 // Beyond this a block would cost more than a frame.
 const MOST_CHARS = 30_000;
+// Grammars look back within a line and within a word: long ones would take minutes.
+const LONGEST_LINE = 1000;
+const LONG_WORD = /\w{101}/;
 
 const GRAMMARS = {
   bash: () => import("./vendor/highlight/languages/bash.min.js"),
@@ -57,7 +60,14 @@ export function figure(content, language) {
 }
 
 const languageOf = (block) => one("figcaption", block).firstChild?.data ?? "";
-const grammarOf = (name) => NAMES[name] ?? (name in GRAMMARS ? name : null);
+const grammarOf = (name) => {
+  const known = Object.hasOwn(NAMES, name) ? NAMES[name] : name;
+  return Object.hasOwn(GRAMMARS, known) ? known : null;
+};
+
+/** Tell whether a text can be coloured without making the page wait. */
+const isQuick = (source) =>
+  source.length <= MOST_CHARS && !LONG_WORD.test(source) && source.split("\n").every((line) => line.length <= LONGEST_LINE);
 
 /** Give every block below `root` its button, and its colours as soon as it comes near the window. */
 export function decorate(root) {
@@ -93,7 +103,7 @@ export function paint(block) {
   const grammar = grammarOf(languageOf(block));
   if (!grammar || block.source?.length > MOST_CHARS) return;
   const code = one("code", block);
-  if (code.textContent.length > MOST_CHARS) return;
+  if (!isQuick(code.textContent)) return;
   if (ready.has(grammar)) colour(code, grammar);
   else load(grammar).then(() => block.isConnected && colour(one("code", block), grammar), () => {});
 }
@@ -140,6 +150,8 @@ function load(grammar) {
 
 function colour(code, grammar) {
   const source = code.textContent;
+  // It may have grown while its grammar was on the way.
+  if (!isQuick(source)) return;
   const { _emitter: tree } = core.highlight(source, { language: grammar, ignoreIllegals: true });
   const fragment = document.createDocumentFragment();
   place(tree.rootNode, fragment);

@@ -3,16 +3,16 @@
 import { one } from "./dom.js";
 
 export function highlight(element, words) {
-  const sought = words.trim().toLowerCase();
-  if (!element || !sought || !("highlights" in CSS)) return;
+  if (!element || !words.trim() || !("highlights" in CSS)) return;
+  // Not by the lower case of both: that of some letters is longer, and what follows would stand elsewhere.
+  const sought = new RegExp(words.trim().replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu");
   const ranges = [];
   const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
-    const content = node.data.toLowerCase();
-    for (let at = content.indexOf(sought); at >= 0; at = content.indexOf(sought, at + sought.length)) {
+    for (const { 0: found, index } of node.data.matchAll(sought)) {
       const range = new Range();
-      range.setStart(node, at);
-      range.setEnd(node, Math.min(at + sought.length, node.length));
+      range.setStart(node, index);
+      range.setEnd(node, index + found.length);
       ranges.push(range);
     }
   }

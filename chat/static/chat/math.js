@@ -29,12 +29,12 @@ const NAMED = new Set(`sin cos tan cot sec csc arcsin arccos arctan sinh cosh ta
   arg Pr`.split(/\s+/));
 const LIMITS = new Set("lim max min sup inf limsup liminf argmax argmin".split(" "));
 const GAPS = words("quad:1em qquad:2em ,:0.17em ::0.22em ;:0.28em !:-0.17em thinspace:0.17em enspace:0.5em");
-const STYLES = { mathbf: "bold", boldsymbol: "bold", bm: "bold", mathbb: "double", mathcal: "script", mathscr: "script", mathfrak: "fraktur" };
+const STYLES = words("mathbf:bold boldsymbol:bold bm:bold mathbb:double mathcal:script mathscr:script mathfrak:fraktur");
 const UPRIGHT = new Set(["text", "textrm", "mathrm", "textbf", "textit", "mathit", "mathsf", "mathtt", "operatorname", "mbox", "texttt"]);
 const IGNORED = new Set(["displaystyle", "textstyle", "limits", "nolimits", "nonumber", "notag", "label", "hline", "mathstrut", "middle"]);
 const BIG = /^(?:big|Big|bigg|Bigg)[lrm]?$/;
-const AROUND = { pmatrix: "()", bmatrix: "[]", Bmatrix: "{}", vmatrix: "||", Vmatrix: "‖‖", cases: "{" };
-const DOUBLE = { C: "ℂ", H: "ℍ", N: "ℕ", P: "ℙ", Q: "ℚ", R: "ℝ", Z: "ℤ" };
+const AROUND = words("pmatrix:() bmatrix:[] Bmatrix:{} vmatrix:|| Vmatrix:‖‖ cases:{");
+const DOUBLE = words("C:ℂ H:ℍ N:ℕ P:ℙ Q:ℚ R:ℝ Z:ℤ");
 const FIRST = { bold: [0x1d400, 0x1d41a], double: [0x1d538, 0x1d552], script: [0x1d4d0, 0x1d4ea], fraktur: [0x1d56c, 0x1d586] };
 
 const TOKEN = /\\(?:[A-Za-z]+\*?|[\s\S])|\s+|\d+(?:[.,]\d+)*|[\s\S]/gu;
@@ -48,9 +48,9 @@ export function set(source, display) {
     const math = element("math", row);
     if (display) math.setAttribute("display", "block");
     return math;
-  } catch (error) {
-    if (error instanceof Unreadable) return null;
-    throw error;
+  } catch {
+    // Whatever went wrong with it: its source is shown, and the rest of the page goes on.
+    return null;
   }
 }
 
@@ -223,7 +223,7 @@ class Reader {
     if (IGNORED.has(name)) return null;
     if (BIG.test(name)) return this.operator(this.fence(), "true");
     if (UPRIGHT.has(name) || name === "operatorname*") return element("mtext", this.verbatim().replace(/^\s+|\s+$/g, "\u00a0"));
-    if (name in STYLES) return this.styled(STYLES[name]);
+    if (STYLES.has(name)) return this.styled(STYLES.get(name));
     if (ACCENTS.has(name)) return this.marked("mover", ACCENTS.get(name), name === "overbrace");
     if (BELOW.has(name)) return this.marked("munder", BELOW.get(name), name === "underbrace");
     if (/^[dtc]?frac$/.test(name)) return element("mfrac", this.argument(), this.argument());
@@ -245,7 +245,7 @@ class Reader {
 
   styled(style) {
     const letters = [...this.verbatim()].map((letter) => {
-      if (style === "double" && DOUBLE[letter]) return DOUBLE[letter];
+      if (style === "double" && DOUBLE.has(letter)) return DOUBLE.get(letter);
       const [upper, lower] = FIRST[style];
       if (/[A-Z]/.test(letter)) return String.fromCodePoint(upper + letter.charCodeAt(0) - 65);
       if (/[a-z]/.test(letter)) return String.fromCodePoint(lower + letter.charCodeAt(0) - 97);
@@ -307,7 +307,7 @@ class Reader {
     const inner = this.rows((token) => token === "\\end");
     this.take();
     this.verbatim();
-    const [opening, closing] = AROUND[name] ?? "";
+    const [opening, closing] = AROUND.get(name) ?? "";
     const table = element("mrow", ...inner);
     if (name === "cases" || name.startsWith("align") || name === "split") table.setAttribute("class", "aligned");
     return element("mrow", ...[opening && this.operator(opening, "true"), table, closing && this.operator(closing, "true")].filter(Boolean));

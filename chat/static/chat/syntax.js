@@ -9,6 +9,10 @@ const BLOCK_CLOSING = { "\\[": "\\]", $$: "$$" };
 const MOST_CHARS = 2000;
 const MOST_LINES = 100;
 
+// The parts of a formula, and those of them that say nothing at its end. Each is read in one way only.
+const PARTS = /\\(?:begin|end|left|right|text)\{[a-z]*|\\[A-Za-z]*|[^]/g;
+const HALF = /^[\\_^&$\s]/;
+
 /** Return the formula that begins at `pos`, and where it ends. */
 export function formulaIn(text, pos, posMax) {
   const opening = text.slice(pos, pos + 2);
@@ -27,7 +31,11 @@ export function formulaIn(text, pos, posMax) {
 
 /** Leave out what is half written at the end of a formula, and close its braces. */
 export function readable(source) {
-  const said = source.replace(/(?:\\[A-Za-z]*|[_^&$\s]|\\(?:begin|end|left|right|text)\{?[a-z]*)+$/, "");
+  let end = 0;
+  for (const { 0: token, index } of source.matchAll(PARTS)) {
+    if (!HALF.test(token)) end = index + token.length;
+  }
+  const said = source.slice(0, end);
   const open = [...said.matchAll(/\\[{}]|([{}])/g)].reduce((sum, { 1: brace }) => sum + (brace === "{") - (brace === "}"), 0);
   return said + "}".repeat(Math.max(0, open));
 }
@@ -69,28 +77,30 @@ export function extend(parser) {
       const first = lineOf(startLine);
       const closing = BLOCK_CLOSING[first.slice(0, 2)];
       if (!closing) return false;
-      const lines = [];
+      // Every line may ask this, for several rules: what one has looked through, the next need not.
+      const known = (state.env.formulaLines ??= new Map());
+      const view = [closing, state.level, state.blkIndent, endLine].join(" ");
+      const [begun, until] = known.get(view) ?? [0, 0];
       let line = startLine;
       let rest = first.slice(2);
-      let closed = false;
-      for (;;) {
-        const at = rest.indexOf(closing);
-        if (at >= 0) {
-          if (rest.slice(at + 2).trim()) return false;
-          lines.push(rest.slice(0, at));
-          closed = true;
-          break;
-        }
-        lines.push(rest);
-        line += 1;
+      let at = rest.indexOf(closing);
+      while (at < 0) {
+        line = line === startLine && begun <= line && line < until ? until : line + 1;
         if (line >= endLine || line - startLine > MOST_LINES) break;
         if (state.sCount[line] < state.blkIndent) break;
         rest = lineOf(line);
         if (!rest.trim()) break;
+        at = rest.indexOf(closing);
       }
-      const content = lines.join("\n").trim();
+      if (line > startLine) known.set(view, [startLine, line]);
+      const closed = at >= 0;
       // While it is written, a formula goes on to the end.
-      if ((!closed && !(state.env.growing && line >= endLine)) || !content) return false;
+      if (closed ? rest.slice(at + 2).trim() : !(state.env.growing && line >= endLine)) return false;
+      const lines = line > startLine ? [first.slice(2)] : [];
+      for (let within = startLine + 1; within < line; within += 1) lines.push(lineOf(within));
+      if (closed) lines.push(rest.slice(0, at));
+      const content = lines.join("\n").trim();
+      if (!content) return false;
       if (silent) return true;
       state.line = closed ? line + 1 : line;
       const token = state.push("math_block", "math", 0);
