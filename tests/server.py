@@ -34,6 +34,7 @@ DEFAULTS = {
     "LOGIN_RATE_LIMIT": "100000/m",
     "REGISTER_RATE_LIMIT": "100000/m",
     "PYTHONUNBUFFERED": "1",
+    "DJANGO_SETTINGS_MODULE": "tests.server_settings",
     # Tests come from many addresses, all of them this machine's.
     "FORWARDED_ALLOW_IPS": "127.0.0.1",
 }
