@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from chat import leases, services
+from chat import leases
 from chat.answers import Outcome, RunningAnswer, running
 from chat.models import Message
 from chatproject.db import in_db
@@ -51,23 +51,10 @@ def stop_all(answers: Iterable[RunningAnswer], outcome: Outcome = STOPPED) -> No
 def _renew(ids: list[UUID]) -> set[UUID]:
     """Return the ids of the answers that should go on: still there, and not asked to stop."""
     leases.renew()
-    _take_back(ids)
     rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
     # Who may not sign in any more may not go on reading either.
     rows = rows.filter(session__user__is_active=True)
     return set(rows.values_list("id", flat=True))
-
-
-def _take_back(ids: list[UUID]) -> None:
-    """Let what others took for abandoned while this process stood still be running again.
-
-    Not where somebody has gone on meanwhile: with another answer there, or with this one elsewhere.
-    """
-    taken = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, status=Message.Status.INTERRUPTED)
-    for message_id, session_id in taken.values_list("id", "session_id"):
-        with transaction.atomic():
-            if services.lock_session(session_id) and not Message.objects.running().filter(session=session_id):
-                taken.filter(pk=message_id).update(status=STREAMING, error_code="")
 
 
 def _store(snapshots: list[Snapshot]) -> None:

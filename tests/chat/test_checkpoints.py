@@ -1,7 +1,5 @@
 """What the writer stores of an answer while others change it."""
 
-from uuid import uuid4
-
 import pytest
 from django.contrib.auth import get_user_model
 
@@ -44,34 +42,3 @@ def test_an_answer_that_has_ended_since_it_was_looked_at_stays_whole(status: str
 
     message.refresh_from_db()
     assert message.content == "one two three"
-
-
-def test_an_answer_that_was_taken_for_abandoned_runs_again() -> None:
-    message = answer(Status.INTERRUPTED, "one")
-
-    assert checkpoints._renew([message.id]) == {message.id}
-
-    message.refresh_from_db()
-    assert (message.status, message.error_code) == (Status.STREAMING, "")
-
-
-def test_it_stays_interrupted_where_the_conversation_has_gone_on() -> None:
-    message = answer(Status.INTERRUPTED, "one")
-    Message.objects.create(
-        id=uuid7(), session=message.session, role="assistant", status=Status.STREAMING, worker_id=uuid4()
-    )
-
-    checkpoints._renew([message.id])
-
-    message.refresh_from_db()
-    assert message.status == Status.INTERRUPTED
-
-
-def test_it_is_left_to_who_has_gone_on_with_it() -> None:
-    message = answer(Status.INTERRUPTED, "one")
-    Message.objects.filter(pk=message.pk).update(worker_id=uuid4())
-
-    assert checkpoints._renew([message.id]) == set()
-
-    message.refresh_from_db()
-    assert message.status == Status.INTERRUPTED

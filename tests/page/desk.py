@@ -56,3 +56,12 @@ class Desk:
 
     def stored(self) -> list[dict[str, object]]:
         return self.user.messages(self.session_id)
+
+
+def until(page: "Page", expression: str) -> None:
+    """Wait until it is true. Playwright's own way would evaluate in the page, which its policy forbids."""
+    for _ in range(600):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {expression}")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import FLAGS, NAMES, new_context, sign_in
-from tests.page.desk import Desk
+from tests.page.desk import Desk, until
 from tests.upstream import Cut, Hold, Reasoning
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
     desk.send("Long")
     expect(desk.live()).to_contain_text("line")
     page = desk.page
-    page.wait_for_function(
-        "scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100"
-    )
+    until(page, "scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100")
     page.mouse.move(700, 400)
     page.mouse.wheel(0, -1500)
     page.wait_for_timeout(300)
@@ -127,7 +125,7 @@ def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
 
     assert abs(page.evaluate("scrollY") - place) < 5
     page.locator("#to-end").click()
-    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    until(page, "innerHeight + scrollY > document.documentElement.scrollHeight - 100")
     expect(page.locator("#to-end")).to_be_hidden()
 
 
@@ -145,7 +143,7 @@ def by_scrollbar(page: "Page") -> None:
 
 def wait_for_lines(page: "Page", *, more: int) -> None:
     shown = page.locator("[data-live] p").count()
-    page.wait_for_function(f"document.querySelectorAll('[data-live] p').length >= {shown + more}")
+    until(page, f"document.querySelectorAll('[data-live] p').length >= {shown + more}")
 
 
 @pytest.mark.parametrize("leave", [by_key, by_scrollbar])
@@ -154,7 +152,7 @@ def test_the_reader_can_leave_the_end_of_an_answer_that_never_pauses(desk: Desk,
     desk.send("Long")
     page = desk.page
     expect(desk.live()).to_contain_text("line 60")
-    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    until(page, "innerHeight + scrollY > document.documentElement.scrollHeight - 100")
 
     leave(page)
     page.wait_for_timeout(500)
@@ -165,7 +163,7 @@ def test_the_reader_can_leave_the_end_of_an_answer_that_never_pauses(desk: Desk,
     expect(page.locator("#to-end")).to_be_visible()
     page.evaluate("document.scrollingElement.scrollTop = document.scrollingElement.scrollHeight")
     wait_for_lines(page, more=20)
-    page.wait_for_function("innerHeight + scrollY > document.documentElement.scrollHeight - 100")
+    until(page, "innerHeight + scrollY > document.documentElement.scrollHeight - 100")
     expect(page.locator("#to-end")).to_be_hidden()
 
 
@@ -179,8 +177,9 @@ def test_a_long_conversation_opens_at_its_end_and_goes_on_upwards(desk: Desk):
 
     expect(desk.page.locator(".message")).to_have_count(100)
     expect(desk.page.locator(".message").last).to_contain_text("answer 119")
-    desk.page.wait_for_function(
-        "() => (scrollTo(0, 0), document.querySelector('.message').textContent.includes('the very first'))"
+    until(
+        desk.page,
+        "(scrollTo(0, 0), document.querySelector('.message').textContent.includes('the very first'))",
     )
 
     expect(desk.page.locator(".message")).to_have_count(242)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser import sign_in
-from tests.page.desk import Desk
+from tests.page.desk import Desk, until
 from tests.upstream import Hold, Script
 
 
@@ -281,7 +281,7 @@ def test_only_what_is_finished_is_announced(desk: Desk):
     model.release()
     desk.answer()
 
-    desk.page.wait_for_function("heard.length > 0")
+    until(desk.page, "heard.length > 0")
     assert desk.page.evaluate("heard") == ["The answer is complete."]
 
 
