@@ -241,6 +241,7 @@ def test_signed_out_meanwhile_one_comes_back_with_the_words(desk: Desk):
 
 
 def test_words_are_not_sent_in_the_name_of_who_signed_in_since(desk: Desk):
+    desk.script("never")  # a model is chosen; the provider's list would be refused later on
     desk.page.fill("#message", "private words")
     other = desk.server.user()
     tab = desk.page.context.new_page()
