@@ -44,6 +44,10 @@ class Outcome:
     retryable: bool | None = None
 
 
+STOPPED = Outcome("stopped", finish_reason="stopped")
+INTERRUPTED = Outcome("interrupted", error_code=faults.INTERRUPTED)
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What the first event of every stream says."""
@@ -277,7 +281,7 @@ class RunningAnswer:
     def _cancelled(self) -> Outcome:
         if self._ending is None:
             # Not by `stop`: the process itself is ending.
-            return Outcome("interrupted", error_code=faults.INTERRUPTED)
+            return INTERRUPTED
         if self._task is not None:
             self._task.uncancel()
         return self._ending

@@ -1,21 +1,19 @@
 """What keeps running answers: the lease, their texts so far, and hearing who should stop."""
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection, transaction
 
 from chat import leases
-from chat.answers import Outcome, RunningAnswer, running
+from chat.answers import INTERRUPTED, STOPPED, Outcome, running
 from chat.models import Message
 from chatproject.db import in_db
 
 logger = logging.getLogger(__name__)
 
 STREAMING = Message.Status.STREAMING.value
-STOPPED = Outcome("stopped", finish_reason="stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +27,10 @@ async def keep_lease() -> None:
     """Renew the lease, and stop what is to be stopped; it never waits for the writing of texts."""
     answers = list(running.values())
     if answers:
-        wanted = await in_db(_renew, [answer.id for answer in answers])
-        stop_all(answer for answer in answers if answer.id not in wanted)
+        ends = await in_db(_renew, [answer.id for answer in answers])
+        for answer in answers:
+            if end := ends.get(answer.id):
+                answer.stop(end)
 
 
 async def keep_texts() -> None:
@@ -43,18 +43,21 @@ async def keep_texts() -> None:
             answer.kept_chars = count
 
 
-def stop_all(answers: Iterable[RunningAnswer], outcome: Outcome = STOPPED) -> None:
-    for answer in answers:
-        answer.stop(outcome)
-
-
-def _renew(ids: list[UUID]) -> set[UUID]:
-    """Return the ids of the answers that should go on: still there, and not asked to stop."""
+def _renew(ids: list[UUID]) -> dict[UUID, Outcome]:
+    """Return which of these answers must not go on, and how each of them is to end."""
     leases.renew()
-    rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id, stop_requested=False)
-    # Who may not sign in any more may not go on reading either.
-    rows = rows.filter(session__user__is_active=True)
-    return set(rows.values_list("id", flat=True))
+    rows = Message.objects.filter(id__in=ids, worker_id=leases.worker_id)
+    ends = dict.fromkeys(ids, STOPPED)  # what is deleted, or another process's by now, is not among the rows
+    for message_id, status, stop_requested, may_sign_in in rows.values_list(
+        "id", "status", "stop_requested", "session__user__is_active"
+    ):
+        if status == Message.Status.INTERRUPTED:
+            # This process was silent for so long, frozen perhaps, that another gave it up. Its conversation
+            # may have gone on since, so this must not.
+            ends[message_id] = INTERRUPTED
+        elif may_sign_in and not stop_requested:
+            del ends[message_id]
+    return ends
 
 
 def _store(snapshots: list[Snapshot]) -> None:

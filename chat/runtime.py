@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -12,8 +13,8 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import checkpoints, faults, leases, services, streams
-from chat.answers import Outcome, RunningAnswer, running
+from chat import checkpoints, leases, services, streams
+from chat.answers import INTERRUPTED, Outcome, RunningAnswer, running
 from chatproject.db import in_db
 from providers import transport
 from providers.registry import adapter_for
@@ -28,8 +29,8 @@ PURGE_TICKS = 1200
 DATABASE_ERRORS = (OperationalError, InterfaceError)
 # A save that fails because the database is away is tried for so long.
 SAVE_SECONDS = 300
-
-INTERRUPTED = Outcome("interrupted", error_code=faults.INTERRUPTED)
+# A process that was told to end is gone so long after its grace, whatever hangs.
+LAST_SECONDS = 9
 
 _rhythm: list[asyncio.Task[None]] = []
 _drain: asyncio.Task[None] | None = None
@@ -155,7 +156,16 @@ def _drain_on_sigterm() -> None:
 def _begin_drain() -> None:
     global _drain
     if _drain is None:
+        deadline = threading.Timer(settings.CHAT_SHUTDOWN_GRACE_SECONDS + LAST_SECONDS, _give_up)
+        deadline.daemon = True
+        deadline.start()
         _drain = asyncio.get_running_loop().create_task(drain(grace=settings.CHAT_SHUTDOWN_GRACE_SECONDS))
+
+
+def _give_up() -> None:
+    """End this process now. A database that hangs holds threads for ever, and Python waits for threads."""
+    logger.critical("the process could not end in time, and was ended; %d answers were running", len(running))
+    os._exit(1)
 
 
 async def _tick(purges: Iterable[Callable[[], object]]) -> None:
@@ -200,8 +210,12 @@ async def _ping() -> None:
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(TICK_SECONDS)
-        for answer in list(running.values()):
-            answer.ping_idle(loop.time())
+        _ping_idle(loop.time())
+
+
+def _ping_idle(now: float) -> None:
+    for answer in list(running.values()):
+        answer.ping_idle(now)
 
 
 def _purge(others: Iterable[Callable[[], object]]) -> None:

@@ -15,8 +15,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from chat import branches, openapi, refusals, runtime, services, streams
-from chat.answers import running
-from chat.checkpoints import STOPPED
+from chat.answers import STOPPED, running
 from chat.events import START, EventId, Position, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
 from chat.paging import flag, page

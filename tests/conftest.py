@@ -186,13 +186,15 @@ def upstream() -> Iterator[Upstream]:
     upstream.stop()
 
 
-@pytest.fixture(scope="session")
-def real_model() -> real_models.RealModel:
-    """A small real language model, behind OpenAI's and Anthropic's protocols."""
+@pytest.fixture
+def real_model() -> Iterator[real_models.RealModel]:
+    """A small real language model, behind OpenAI's and Anthropic's protocols, for this test alone."""
     try:
-        return real_models.shared()
+        model = real_models.shared()
     except services.Unavailable as exc:
         unavailable(f"there is no real model: {exc}")
+    with services.locked("real-model-in-use"):
+        yield model
 
 
 # --- Servers -----------------------------------------------------------------------------------------

@@ -15,14 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat import answers, streams
-from chat.answers import Opening, Outcome, RunningAnswer
+from chat.answers import STOPPED, Opening, Outcome, RunningAnswer
 from chat.events import START, Position, parse_id
 from providers.base import ChatRequest, Finished, FinishReason, ReasoningDelta, StreamPart, TextDelta, Usage
 from providers.errors import BrokenStream, ProviderError, ProviderUnavailable
 from tests.eventstream import Event, EventReader
 
 REQUEST = ChatRequest(model="m", messages=())
-STOPPED = Outcome("stopped", finish_reason="stopped")
 
 
 class Puppet:

@@ -1,9 +1,11 @@
 """What the writer stores of an answer while others change it."""
 
+from uuid import uuid4
+
 import pytest
 from django.contrib.auth import get_user_model
 
-from chat import checkpoints, leases
+from chat import answers, checkpoints, leases
 from chat.checkpoints import Snapshot
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
@@ -13,7 +15,7 @@ Status = Message.Status
 
 
 def answer(status: str, content: str) -> Message:
-    user = get_user_model().objects.create_user("ada", password="a-long-password")
+    user = get_user_model().objects.create_user(f"u{uuid4().hex}", password="a-long-password")
     session = ChatSession.objects.create(user=user, title="t", provider="demo", model="demo")
     return Message.objects.create(
         id=uuid7(),
@@ -42,3 +44,9 @@ def test_an_answer_that_has_ended_since_it_was_looked_at_stays_whole(status: str
 
     message.refresh_from_db()
     assert message.content == "one two three"
+
+
+def test_an_answer_that_another_process_has_given_up_is_let_go_as_such() -> None:
+    own, given_up = answer(Status.STREAMING, "one"), answer(Status.INTERRUPTED, "one")
+
+    assert checkpoints._renew([own.id, given_up.id]) == {given_up.id: answers.INTERRUPTED}

@@ -25,10 +25,8 @@ from tests.upstream import Script, Upstream, Wait
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    # What Django and aiohttp leave to the garbage collector when they are disturbed is theirs.
-    pytest.mark.filterwarnings(
-        "ignore:.*(SpooledTemporaryFile|ClientRequest.write_bytes):pytest.PytestUnraisableExceptionWarning"
-    ),
+    # What aiohttp leaves to the garbage collector when it is disturbed is its own.
+    pytest.mark.filterwarnings("ignore:.*ClientRequest.write_bytes:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 MOST = 1000  # suspensions; the path has far fewer
@@ -186,12 +184,17 @@ async def ask(client: Client, model: Script, *, stop: bool) -> None:
                 async for _ in client.call("POST", f"/api/chat/sessions/{session}/stop"):
                     pass
                 # Where that was what went wrong, the answer is stopped all the same: it would take long.
-                checkpoints.stop_all(list(answers.running.values()))
+                stop_all()
+
+
+def stop_all() -> None:
+    for answer in list(answers.running.values()):
+        answer.stop(answers.STOPPED)
 
 
 def no_answer_runs(stop: bool) -> bool:
     if stop:  # one that nobody could stop yet, since it had not begun
-        checkpoints.stop_all(list(answers.running.values()))
+        stop_all()
     return not answers.running
 
 

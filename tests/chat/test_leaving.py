@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from chat import runtime, services, streams
-from chat.answers import Opening, RunningAnswer
+from chat.answers import INTERRUPTED, Opening, RunningAnswer
 from providers.base import ChatMessage, ChatRequest
 from providers.registry import PROVIDERS, ProviderAccess
 
@@ -42,8 +42,8 @@ async def test_an_answer_that_begins_after_the_grace_is_interrupted_at_once(
     answer = runtime.begin(turn())
     await asyncio.wait_for(answer.ended.wait(), 30)
 
-    assert answer.outcome == runtime.INTERRUPTED
-    assert [end.outcome for end in stored] == [runtime.INTERRUPTED]
+    assert answer.outcome == INTERRUPTED
+    assert [end.outcome for end in stored] == [INTERRUPTED]
 
 
 async def test_readers_hear_of_the_end_though_the_database_hangs(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -184,3 +185,70 @@ def test_a_worker_that_dies_takes_only_its_own_answers_with_it(
     assert statuses == {"complete", "interrupted"}
     for end in ends:
         assert end["content"] == ("kept on" if end["status"] == "complete" else "kept ")
+
+
+def test_a_frozen_process_lets_go_of_what_another_has_given_up(
+    make_server: MakeServer, postgres_url: str, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=postgres_url, WEB_CONCURRENCY="2")
+    user = quick(server.user(), upstream)
+    model = upstream.script("kept ", Wait(4), "more ", Hold(), "never")
+    with ExitStack() as stack:
+        live = stack.enter_context(user.streaming("Hi", "custom", model))
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        while user.messages(session)[-1]["content"] != "kept ":
+            time.sleep(0.1)
+        # With the one who watches over it, which would end it: as where a whole machine stands still.
+        frozen = [server.pids[0], worker_of(live, server)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        cut = wait_for_end(user, session, 40)
+        assert (cut["status"], cut["content"]) == ("interrupted", "kept ")
+        for pid in reversed(frozen):
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.2)
+
+        error = live.rest().error
+
+    assert (error["code"], error["retryable"]) == ("interrupted", True)
+    give_up = time.monotonic() + 10
+    while (stored := user.messages(session)[-1])["content"] == "kept ":
+        assert time.monotonic() < give_up
+    # What had come through the wire meanwhile is kept, and no more of it will come.
+    assert (stored["content"], stored["status"]) == ("kept more ", "interrupted")
+    assert_it_can_be_continued(user, session)
+
+
+def worker_of(live: LiveStream, server: Server) -> int:
+    """Return the process at the other end of a stream's connection."""
+    stream = live.response.extensions["network_stream"]
+    client, port = stream.get_extra_info("client_addr")[1], stream.get_extra_info("server_addr")[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, *_, inode = line.split()[:10]
+        if (here[-4:], there[-4:]) == (f"{port:04X}", f"{client:04X}"):
+            break
+    for pid in server.workers:
+        if f"socket:[{inode}]" in {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}:
+            return pid
+    raise AssertionError("nobody holds the connection")
+
+
+def test_a_process_is_gone_in_time_though_its_database_hangs(
+    make_server: MakeServer, postgres_url: str, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=postgres_url, WEB_CONCURRENCY="2", CHAT_SHUTDOWN_GRACE_SECONDS="1")
+    user = quick(server.user(), upstream)
+    model = upstream.script("kept ", Hold(), "never")
+    with ExitStack() as stack:
+        lives = opened(stack, user, model, 5)
+        for live in lives:
+            live.next("message")
+        hanging = stack.enter_context(psycopg.connect(postgres_url))
+        hanging.execute("LOCK TABLE chat_message IN ACCESS EXCLUSIVE MODE")
+        with ThreadPoolExecutor(5) as pool:
+            rests = pool.map(LiveStream.rest, lives)
+            server.stop(timeout=20)
+            ends = list(rests)
+
+    assert {answer.error["code"] for answer in ends} == {"interrupted"}

@@ -66,7 +66,8 @@ function modelList() {
   let asked = !("listsModels" in form.dataset);
   field.removeAttribute("list");
 
-  const show = (typed) => {
+  let typed = false;
+  const show = () => {
     const words = typed ? field.value.trim().toLowerCase().split(/\s+/) : [];
     const fitting = models.filter((model) => words.every((word) => model.toLowerCase().includes(word)));
     const items = fitting.slice(0, SHOWN).map((model) => {
@@ -80,20 +81,25 @@ function modelList() {
     else if (help.textContent === text("noModels")) help.textContent = usual;
   };
   const hide = () => (rows.hidden = true);
+  let pressed = false;
 
   field.addEventListener("focus", async () => {
-    show(false);
+    typed = false;
+    show();
     if (asked) return;
     asked = true;
     try {
       const listed = await json("GET", `/api/providers/${form.dataset.provider}/models`);
       models = listed.models.map((model) => model.id);
-      if (one("#model-field").contains(document.activeElement)) show(false);
+      if (one("#model-field").contains(document.activeElement)) show();
     } catch (failure) {
       help.textContent = text("modelsUnread", { error: failure.message });
     }
   });
-  field.addEventListener("input", () => show(true));
+  field.addEventListener("input", () => {
+    typed = true;
+    show();
+  });
   rows.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
@@ -112,6 +118,12 @@ function modelList() {
     next.focus();
   });
   one("#model-field").addEventListener("focusout", (event) => {
-    if (!one("#model-field").contains(event.relatedTarget)) hide();
+    if (!pressed && !one("#model-field").contains(event.relatedTarget)) hide();
+  });
+  // Hidden between press and release, the list would move what is pressed from under the pointer.
+  addEventListener("pointerdown", () => (pressed = true), true);
+  for (const released of ["pointerup", "pointercancel"]) addEventListener(released, () => (pressed = false), true);
+  addEventListener("click", (event) => {
+    if (!one("#model-field").contains(event.target)) hide();
   });
 }
