@@ -105,6 +105,12 @@ class RegisterPage(Throttling, Onward, FormView):
 class LogoutPage(views.LogoutView):
     http_method_names = ["post", "options"]
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response: HttpResponse = super().post(request, *args, **kwargs)
+        # Drafts stay with nobody, also where no script of the page's forgets them: in the admin.
+        response["Clear-Site-Data"] = '"storage"'
+        return response
+
 
 class PasswordPage(Throttling, views.PasswordChangeView):
     template_name = "registration/password.html"

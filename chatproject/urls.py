@@ -14,7 +14,7 @@ urlpatterns = [
     path("healthz", operations.healthz),
     path("readyz", operations.readyz),
     path("metrics", operations.metrics),
-    path("", include("accounts.page_urls")),  # before the admin, two of whose pages it replaces
+    path("", include("accounts.page_urls")),  # before the admin, three of whose pages it replaces
     path("admin/", admin.site.urls),
     path("", include("chat.page_urls")),
 ]

@@ -3,7 +3,9 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.page.desk import Desk
+from tests.browser import sign_in
+from tests.page.desk import Desk, until
+from tests.server import Server
 
 KEPT = "Object.keys(localStorage).filter((key) => key.startsWith('chat:') && !key.includes('sent:'))"
 
@@ -78,6 +80,18 @@ def test_each_conversation_keeps_its_draft_until_one_signs_out(desk: Desk):
     assert len(page.evaluate(KEPT)) == 2
 
     page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/accounts/login**")
+
+    assert page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_signing_out_in_the_admin_leaves_no_draft_either(page: Page, sqlite_server: Server):
+    sign_in(page, sqlite_server, sqlite_server.admin())
+    page.fill("#message", "for nobody else")
+    until(page, "Object.keys(localStorage).length > 0")
+    page.goto(f"{sqlite_server.base_url}/admin/")
+
+    page.get_by_role("button", name="Log out").click()
     page.wait_for_url("**/accounts/login**")
 
     assert page.evaluate("Object.keys(localStorage)") == []
