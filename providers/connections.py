@@ -127,9 +127,10 @@ class Connection(ResponseHandler):
         if not self._answered and (head := data.find(b"\r\n\r\n") + 4) > 4:
             # What is wrong with the body must not take the head with it.
             super().data_received(data[:head])
-            data = data[head:]
-        if data:
-            super().data_received(data)
+            if not (data := data[head:]):
+                return
+        # Nothing at all means to go on with what was put off while the reader was busy.
+        super().data_received(data)
         if self._received > MAX_OVERHEAD:
             body = self._payload.total_bytes if self._payload is not None else 0
             if self._received > MAX_OVERHEAD + MAX_OVERHEAD_PER_BYTE * body:

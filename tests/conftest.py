@@ -160,8 +160,8 @@ def postgres() -> services.PostgresServer:
 
 @pytest.fixture
 def postgres_url(postgres: services.PostgresServer) -> Iterator[str]:
-    """An empty database of the test's own."""
-    url = postgres.create_database()
+    """A database of the test's own, without anybody in it."""
+    url = postgres.create_migrated_database()
     yield url
     postgres.drop_database(url)
 
@@ -203,8 +203,8 @@ _alive: list[Server] = []
 _log_sizes: pytest.StashKey[dict[Server, int]] = pytest.StashKey()
 
 
-def start_server(folder: Path, **environ: str | None) -> Server:
-    server = Server(folder, **environ)
+def start_server(folder: Path, *, from_nothing: bool = False, **environ: str | None) -> Server:
+    server = Server(folder, from_nothing=from_nothing, **environ)
     _alive.append(server)
     return server.start()
 
@@ -217,7 +217,7 @@ def end_server(server: Server) -> None:
 @pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service as a newcomer has it: one process, SQLite, no Redis."""
-    server = start_server(tmp_path_factory.mktemp("sqlite") / "server")
+    server = start_server(tmp_path_factory.mktemp("sqlite") / "server", from_nothing=True)
     yield server
     end_server(server)
 

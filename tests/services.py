@@ -53,6 +53,15 @@ class PostgresServer:
         self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
         return self.url(name)
 
+    def create_migrated_database(self) -> str:
+        """Create a database that has its tables already: making them takes every start a second."""
+        return self.create_database(template=started_once("migrated-postgres", self._migrated))
+
+    def _migrated(self) -> str:
+        url = self.create_database()
+        migrate(url)
+        return urlsplit(url).path.removeprefix("/")
+
     def drop_database(self, url: str) -> None:
         name = sql.Identifier(urlsplit(url).path.removeprefix("/"))
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
@@ -113,6 +122,29 @@ def start_postgres(folder: Path) -> PostgresServer:
     return PostgresServer(
         f"postgres://postgres:{PASSWORD}@127.0.0.1:{port}/postgres", folder=folder, programs=programs
     )
+
+
+def migrated_sqlite() -> Path:
+    """Return an SQLite database that has its tables already, to copy."""
+    path = FOLDER / "migrated.sqlite3"
+
+    def make() -> str:
+        migrate(f"sqlite:///{path}")
+        return str(path)
+
+    return Path(started_once("migrated-sqlite", make))
+
+
+def migrate(url: str) -> None:
+    """Make the service's tables in an empty database."""
+    environ = {
+        "DJANGO_SETTINGS_MODULE": "chatproject.settings",
+        "SECRET_KEY": "for-making-tables-only-and-long-enough-for-that",
+        "DATA_DIR": str(FOLDER / "migrating"),
+        "DATABASE_URL": url,
+    }
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(command, cwd=PROJECT, env=os.environ | environ, check=True, capture_output=True)
 
 
 def shared_redis() -> str:

@@ -131,7 +131,7 @@ def test_a_thousand_disconnects_leave_nothing_behind(
 
 
 def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
-    watched_server: Server, upstream: Upstream, tmp_path: Path
+    watched_server: Server, upstream: Upstream, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     # More than the system itself takes on the way, which is megabytes.
     most = "长" * 1_900_000
@@ -140,13 +140,15 @@ def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
     models = [growing, growing, at_last]
     users = [quick(watched_server.user(), upstream) for _ in models]
     readers = [RawReader(user, model, window=4096) for user, model in zip(users, models, strict=True)]
+    for reader in readers:
+        request.addfinalizer(reader.link.close)
     readers[1].read_until("first ")  # midway; the first of them has not read a single byte
     readers[2].read_until("second ")  # at the last piece
     at_last.release()
 
     for user, model in zip(users, models, strict=True):
         session = only_session(user)
-        stored = wait_for_end(user, session, 30)
+        stored = wait_for_end(user, session, 60, every=1)  # each look is megabytes
         text = "".join(step for step in model.steps if isinstance(step, str))
         assert (stored["status"], stored["content"] == text) == ("complete", True)
         assert len(user.messages(session, branches="all")) == 2
@@ -157,8 +159,6 @@ def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
     while (left := still_held(watched_server, tmp_path)) and time.monotonic() < give_up:
         time.sleep(0.2)
     assert left == {}
-    for reader in readers:
-        reader.link.close()
 
 
 def still_held(server: Server, folder: Path) -> dict[str, int]:

@@ -347,11 +347,11 @@ def test_at_most_five_answers_run_at_once(alice: User, upstream: Upstream) -> No
     assert alice.stream("Hi").names[-1] == "done"
 
 
-def wait_for_end(user: User, session: str, seconds: float = 10) -> dict[str, Any]:
+def wait_for_end(user: User, session: str, seconds: float = 10, *, every: float = 0.05) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         message = user.messages(session)[-1]
         if message["status"] != "streaming":
             return message
-        time.sleep(0.05)
+        time.sleep(every)
     raise AssertionError("the answer did not end")

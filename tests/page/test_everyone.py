@@ -46,7 +46,7 @@ each_language = pytest.mark.parametrize("page", LANGUAGES, indirect=True)
 
 
 def find_nothing(page: Page, *, widths: tuple[int, ...] = WIDTHS, context: str | None = None) -> None:
-    """Look at a state at its widest and its narrowest in both themes, and for what is too wide in all widths."""
+    """Look at a state at its widest and narrowest in both themes, and for what is too wide in all widths."""
     page.mouse.move(0, 0)
     # Words and their room differ between languages; colours do not.
     themes = ("light",) if page.get_attribute("html", "lang") == "zh-hans" else ("light", "dark")

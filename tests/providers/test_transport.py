@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from providers import transport
+from providers.connections import Connection
 from providers.errors import (
     AddressRefused,
     AnswerTooLarge,
@@ -442,6 +443,29 @@ async def test_a_slow_but_steady_answer_is_not_cut(set_limits):
     pieces = [b"data: %d\n\n" % n for n in range(10)]
     async with serving(replay(pieces, pause=0.2)) as server:
         assert len(await ask(server.url)) == 10
+
+
+class Standing(asyncio.Transport):
+    """A connection on which nothing more comes."""
+
+    def pause_reading(self) -> None:
+        pass
+
+    resume_reading = abort = pause_reading
+
+
+async def test_what_comes_all_at_once_is_read_to_its_end():
+    # More than is taken in before somebody reads, its end with it, and nothing after that to wake anybody.
+    connection = Connection(asyncio.get_running_loop())
+    connection.connection_made(Standing())
+    connection.set_response_params()
+    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    piece = b"%x\r\n%b\r\n" % (20_000, b"x" * 20_000)
+    connection.data_received(piece * 50 + b"0\r\n\r\n")
+
+    _, body = await connection.read()
+    async with asyncio.timeout(10):
+        assert len(await body.read()) == 1_000_000
 
 
 async def test_the_time_our_own_reader_takes_is_not_the_providers(set_limits):
