@@ -28,7 +28,7 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from chat import services, shown
+from chat import deletions, shown
 from chat.models import ChatSession, Message, Mode
 from chatproject.admin import MAX_SEARCH_CHARS, ShortSearch
 from providers.registry import PROVIDERS
@@ -314,11 +314,11 @@ class ChatSessionAdmin(ReadOnlyAdmin):
         return _to_delete(self, objs, request)
 
     def delete_model(self, request: HttpRequest, obj: ChatSession) -> None:
-        services.delete_session(obj)
+        deletions.delete_session(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for session in ChatSession.objects.filter(pk__in=list(queryset.values_list("pk", flat=True))):
-            services.delete_session(session)
+            deletions.delete_session(session)
 
 
 @admin.register(Message)
@@ -375,13 +375,13 @@ class MessageAdmin(ReadOnlyAdmin):
         return _to_delete(self, objs, request)
 
     def delete_model(self, request: HttpRequest, obj: Message) -> None:
-        services.delete_message(obj)
+        deletions.delete_message(obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for pk in sorted(queryset.values_list("pk", flat=True)):
             # What hangs below an earlier one is gone already.
             if message := Message.objects.filter(pk=pk).first():
-                services.delete_message(message)
+                deletions.delete_message(message)
 
 
 def _as_id(text: str) -> UUID | None:

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import checkpoints, leases, services, streams
+from chat import checkpoints, endings, leases, services, streams
 from chat.answers import INTERRUPTED, Outcome, RunningAnswer, running
 from chatproject.db import in_db
 from providers import transport
@@ -42,12 +42,12 @@ def begin(turn: services.Turn) -> RunningAnswer:
     answer = RunningAnswer(turn.opening, reasoning=turn.reasoning, content=turn.content)
 
     async def save(answer: RunningAnswer, outcome: Outcome) -> bool:
-        end = services.ended(answer, outcome, turn.request)
+        end = endings.ended(answer, outcome, turn.request)
         try:
-            return await persist(lambda: services.close_turn(end))
+            return await persist(lambda: endings.close_turn(end))
         except Exception:
             # Whatever could not be stored, the message must not look as if it still ran.
-            await persist(lambda: services.fail_turn(answer.id))
+            await persist(lambda: endings.fail_turn(answer.id))
             raise
 
     answer.begin(

@@ -1,4 +1,4 @@
-"""Everything that starts and ends answers. Synchronous, atomic, and always from the user.
+"""Everything that starts answers. Synchronous, atomic, and always from the user.
 
 A turn is opened by one of `open_turn`, `open_regeneration`, `open_edit` and
 `open_continuation`, each one transaction: it locks the user's row, so that the
@@ -17,20 +17,18 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
-from django.db.models import Q, QuerySet
 from django.utils import timezone
 from rest_framework.exceptions import NotAuthenticated
 
-from chat import branches, faults, leases, refusals
-from chat.answers import Opening, Outcome, RunningAnswer, running
+from chat import branches, leases, refusals
+from chat.answers import Opening, running
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from chatproject import prepared
-from chatproject.prepared import Both, Select, Update
-from providers.base import ChatMessage, ChatRequest, Usage
+from chatproject.prepared import Select, Update
+from providers.base import ChatMessage, ChatRequest
 from providers.entries import context_window, output_limit
-from providers.estimates import whole_usage
 from providers.registry import ProviderAccess
 from providers.resolve import resolve
 
@@ -70,43 +68,6 @@ _TOUCH = Update(
         {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": updated_at},
     )
 )
-_MOVE_UP = Update(
-    lambda session, updated_at: (ChatSession.objects.filter(pk=session), {"updated_at": updated_at})
-)
-
-
-def _end(
-    message: Any,
-    worker: Any,
-    status: Any,
-    content: Any,
-    reasoning: Any,
-    finish_reason: Any,
-    error_code: Any,
-    retry_after: Any,
-    retryable: Any,
-    usage: Any,
-    response_time: Any,
-    first_token_time: Any,
-    reasoning_time: Any,
-) -> tuple[QuerySet[Message], dict[str, Any]]:
-    may_end = [Status.STREAMING, Status.INTERRUPTED, status]
-    return Message.objects.filter(pk=message, worker_id=worker, status__in=may_end), {
-        "status": status,
-        "content": content,
-        "reasoning": reasoning,
-        "finish_reason": finish_reason,
-        "error_code": error_code,
-        "retry_after": retry_after,
-        "retryable": retryable,
-        "usage": usage,
-        "response_time": response_time,
-        "first_token_time": first_token_time,
-        "reasoning_time": reasoning_time,
-    }
-
-
-_CLOSE = Both(_MOVE_UP, Update(_end))
 
 
 @cache
@@ -457,143 +418,6 @@ def get_mode(mode_id: str, *, fallback: bool = False) -> Mode:
 def title_of(message: str) -> str:
     title = message[:TITLE_CHARS]
     return title if title.strip() else NEW_CHAT
-
-
-def lock_session(session_id: UUID) -> bool:
-    """Keep others from changing a session's messages until the transaction ends; tell whether it is there.
-
-    Everything that changes several rows takes the session's first, so that no two wait for each other.
-    """
-    return ChatSession.objects.select_for_update(no_key=True).filter(pk=session_id).first() is not None
-
-
-# --- deleting -------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def delete_session(session: ChatSession) -> None:
-    """Delete a conversation; its messages in one statement, however many they are."""
-    lock_session(session.pk)
-    Message.objects.filter(session_id=session.pk).delete()
-    session.delete()
-
-
-@transaction.atomic
-def delete_message(message: Message) -> UUID | None:
-    """Delete a message and all below it; return the id of an answer that was running among them.
-
-    Where the chosen branch went through it, the newest one beside it is chosen.
-    """
-    lock_session(message.session_id)
-    rows = Message.objects.filter(session_id=message.session_id)
-    chosen = rows.filter(pk=message.pk).values_list("on_branch", flat=True).first()
-    if chosen is None:
-        return None  # somebody else has deleted it meanwhile, or what it hung below
-    ids = branches.below(message.session_id, message.pk)
-    answering = rows.running().values_list("pk", flat=True).first()
-    for start in range(0, len(ids), branches.BATCH):
-        rows.filter(pk__in=ids[start : start + branches.BATCH]).delete()
-    if chosen:
-        branches.choose_branch_of(message.session_id, message.parent_id)
-    return answering if answering in set(ids) else None
-
-
-def siblings_of(messages: list[Message]) -> dict[UUID | None, list[UUID]]:
-    """Return, by parent, the ids of all messages that stand beside one of these, oldest first."""
-    if not messages:
-        return {}
-    rows = Message.objects.filter(session_id=messages[0].session_id)
-    parents = {message.parent_id for message in messages}
-    beside = Q(parent_id__in=parents - {None})
-    if None in parents:
-        beside |= Q(parent_id=None)
-    siblings: dict[UUID | None, list[UUID]] = {}
-    for message_id, parent_id in rows.filter(beside).order_by("id").values_list("id", "parent_id"):
-        siblings.setdefault(parent_id, []).append(message_id)
-    return siblings
-
-
-# --- closing a turn -------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """All of an ended answer that is stored."""
-
-    message_id: UUID
-    session_id: UUID
-    reasoning: str
-    content: str
-    outcome: Outcome
-    usage: dict[str, Any] | None
-    response_time: int | None
-    first_token_time: int | None
-    reasoning_time: int | None
-
-
-def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
-    """Gather what `close_turn` stores; usage that the provider did not tell is estimated, and marked."""
-    reasoning, content = answer.texts()
-    # An answer that failed at once may have cost nothing; one that ended well, or was stopped, has not.
-    asked_for = outcome.status in (Status.COMPLETE, Status.STOPPED)
-    if answer.usage is not None or reasoning or content or asked_for:
-        answer.usage = whole_usage(answer.usage, request, content, reasoning)
-    return Ended(
-        message_id=answer.id,
-        session_id=answer.opening.session_id,
-        reasoning=reasoning,
-        content=content,
-        outcome=outcome,
-        usage=usage_data(answer.usage) if answer.usage else None,
-        response_time=answer.milliseconds_to(answer.ended_at),
-        first_token_time=answer.milliseconds_to(answer.first_token_at),
-        reasoning_time=answer.thinking_milliseconds(),
-    )
-
-
-def close_turn(end: Ended) -> bool:
-    """Store an ended answer; may run twice. Return whether the message is still there.
-
-    Only the process that runs an answer may end it. If another took it for
-    abandoned meanwhile, the whole answer still replaces the cut one.
-    """
-    updated = _CLOSE.run(
-        (end.session_id, timezone.now()),
-        (
-            end.message_id,
-            leases.worker_id,
-            end.outcome.status,
-            end.content,
-            end.reasoning,
-            end.outcome.finish_reason,
-            end.outcome.error_code,
-            end.outcome.retry_after,
-            end.outcome.retryable,
-            end.usage,
-            end.response_time,
-            end.first_token_time,
-            end.reasoning_time,
-        ),
-    )
-    return bool(updated) or Message.objects.filter(pk=end.message_id).exists()
-
-
-def fail_turn(message_id: UUID) -> bool:
-    """End an answer of this process whose text could not be stored; what was kept of it stays."""
-    message = Message.objects.running().filter(pk=message_id, worker_id=leases.worker_id)
-    return bool(message.update(status=Status.FAILED, error_code=faults.SERVER_ERROR))
-
-
-def usage_data(usage: Usage) -> dict[str, Any]:
-    """Return usage as the API shows it."""
-    data: dict[str, Any] = {"inputTokens": usage.input_tokens, "outputTokens": usage.output_tokens}
-    if usage.reasoning_tokens is not None:
-        data["reasoningTokens"] = usage.reasoning_tokens
-    if usage.cached_tokens is not None:
-        data["cachedTokens"] = usage.cached_tokens
-    if usage.estimated:
-        data["estimated"] = True
-    return data
 
 
 def purge_idempotency_keys() -> None:

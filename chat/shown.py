@@ -16,7 +16,7 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from chat import faults, services
+from chat import branches, faults, services
 from chat.markdown import to_html
 from chat.models import ChatSession, Message
 from providers.registry import PROVIDERS
@@ -100,7 +100,7 @@ def show_all(messages: list[Message], *, at_end: bool) -> list[ShownMessage]:
 
     The newest are the ones that are read, so where not all can be parsed they are.
     """
-    beside = services.siblings_of(messages)
+    beside = branches.siblings_of(messages)
     left = PAGE_MARKDOWN_CHARS
     found = []
     for position, message in enumerate(reversed(messages)):

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Length, Substr
 
-from chat import answers, events, faults, services
+from chat import answers, endings, events, faults, services
 from chat.answers import Outcome, RunningAnswer
 from chat.events import Position
 from chat.models import Message
@@ -103,7 +103,7 @@ def follow(answer: RunningAnswer, position: Position) -> AsyncGenerator[bytes, N
 
 
 def _final(answer: RunningAnswer, outcome: Outcome, position: Position) -> bytes:
-    usage = services.usage_data(answer.usage) if answer.usage else None
+    usage = endings.usage_data(answer.usage) if answer.usage else None
     name, data = end_data(
         answer.id, outcome, usage=usage, response_time=answer.milliseconds_to(answer.ended_at)
     )

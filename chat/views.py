@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from chat import branches, openapi, refusals, runtime, services, streams
+from chat import branches, deletions, openapi, refusals, runtime, services, streams
 from chat.answers import STOPPED, running
 from chat.events import START, EventId, Position, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
@@ -329,7 +329,7 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
         async def respond() -> Response:
             return Response({"success": True})
 
-        services.delete_session(session)
+        deletions.delete_session(session)
         return Continuation(self, respond, begin=lambda: stop_here(message_id))
 
 
@@ -366,7 +366,7 @@ class BranchView(AsyncAPIView):
         session = own_session(request, session_id)
         message_id = message_id_of(_valid(BranchSerializer, request)["messageId"])
         with transaction.atomic():
-            services.lock_session(session.pk)
+            deletions.lock_session(session.pk)
             if not session.messages.filter(pk=message_id).exists():
                 raise refusals.MessageNotFound
             branches.choose_branch_of(session.id, message_id)
@@ -393,7 +393,7 @@ class SessionMessagesView(AsyncAPIView):
             default=200,
             most=1000,
         )
-        siblings = services.siblings_of(found)
+        siblings = branches.siblings_of(found)
         serializer = MessageSerializer(found, many=True, context={"siblings": siblings})
         return Response({"messages": serializer.data, "next": after})
 
@@ -407,7 +407,7 @@ class MessageView(AsyncAPIView):
         message = Message.objects.for_user(request.user).filter(pk=wanted).first()
         if message is None:
             raise refusals.MessageNotFound
-        stopped = services.delete_message(message)
+        stopped = deletions.delete_message(message)
 
         async def respond() -> Response:
             return Response({"success": True})

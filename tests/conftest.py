@@ -203,7 +203,7 @@ _alive: list[Server] = []
 _log_sizes: pytest.StashKey[dict[Server, int]] = pytest.StashKey()
 
 
-def start_server(folder: Path, *, from_nothing: bool = False, **environ: str | None) -> Server:
+def start_server(folder: Path, from_nothing: bool = False, /, **environ: str | None) -> Server:
     server = Server(folder, from_nothing=from_nothing, **environ)
     _alive.append(server)
     return server.start()
@@ -217,7 +217,7 @@ def end_server(server: Server) -> None:
 @pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service as a newcomer has it: one process, SQLite, no Redis."""
-    server = start_server(tmp_path_factory.mktemp("sqlite") / "server", from_nothing=True)
+    server = start_server(tmp_path_factory.mktemp("sqlite") / "server", True)
     yield server
     end_server(server)
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from chat import runtime, services, streams
+from chat import endings, runtime, services, streams
 from chat.answers import INTERRUPTED, Opening, RunningAnswer
 from providers.base import ChatMessage, ChatRequest
 from providers.registry import PROVIDERS, ProviderAccess
@@ -35,8 +35,8 @@ def turn() -> services.Turn:
 async def test_an_answer_that_begins_after_the_grace_is_interrupted_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stored: list[services.Ended] = []
-    monkeypatch.setattr(services, "close_turn", lambda end: not stored.append(end))  # type: ignore[func-returns-value]
+    stored: list[endings.Ended] = []
+    monkeypatch.setattr(endings, "close_turn", lambda end: not stored.append(end))  # type: ignore[func-returns-value]
     await runtime.drain(grace=0)
 
     answer = runtime.begin(turn())
@@ -49,7 +49,7 @@ async def test_an_answer_that_begins_after_the_grace_is_interrupted_at_once(
 async def test_readers_hear_of_the_end_though_the_database_hangs(
     monkeypatch: pytest.MonkeyPatch, database_back: threading.Event
 ) -> None:
-    monkeypatch.setattr(services, "close_turn", lambda end: database_back.wait(60))
+    monkeypatch.setattr(endings, "close_turn", lambda end: database_back.wait(60))
     answer = runtime.begin(turn())
     reading = asyncio.ensure_future(read(answer))
 

@@ -224,14 +224,14 @@ def worker_of(live: LiveStream, server: Server) -> int:
     """Return the process at the other end of a stream's connection."""
     stream = live.response.extensions["network_stream"]
     client, port = stream.get_extra_info("client_addr")[1], stream.get_extra_info("server_addr")[1]
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, here, there, *_, inode = line.split()[:10]
-        if (here[-4:], there[-4:]) == (f"{port:04X}", f"{client:04X}"):
-            break
-    for pid in server.workers:
-        if f"socket:[{inode}]" in {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}:
-            return pid
-    raise AssertionError("nobody holds the connection")
+    sockets = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    [inode] = [it[9] for it in sockets if it[1].endswith(f":{port:04X}") and it[2].endswith(f":{client:04X}")]
+    [pid] = [
+        pid
+        for pid in server.workers
+        if f"socket:[{inode}]" in {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    ]
+    return pid
 
 
 def test_a_process_is_gone_in_time_though_its_database_hangs(

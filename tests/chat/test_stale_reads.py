@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from chat import answers, refusals, services
+from chat import answers, deletions, refusals, services
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
 
@@ -33,9 +33,9 @@ def said(session: ChatSession, count: int) -> list[Message]:
 
 def test_deleting_what_somebody_else_has_deleted_changes_nothing(session: ChatSession) -> None:
     messages = said(session, 6)
-    services.delete_message(messages[3])
+    deletions.delete_message(messages[3])
 
-    assert services.delete_message(messages[4]) is None
+    assert deletions.delete_message(messages[4]) is None
 
     left = session.messages.chosen().values_list("pk", flat=True)
     assert list(left) == [message.pk for message in messages[:3]]
@@ -43,7 +43,7 @@ def test_deleting_what_somebody_else_has_deleted_changes_nothing(session: ChatSe
 
 def test_a_deleted_message_cannot_be_edited_or_continued(session: ChatSession) -> None:
     messages = said(session, 4)
-    services.delete_message(messages[2])
+    deletions.delete_message(messages[2])
     asked = services.Asked(session.user, lambda: None)
 
     with pytest.raises(refusals.MessageNotFound):

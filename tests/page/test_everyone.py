@@ -1,6 +1,6 @@
 """What axe finds in the pages: nothing, in any state, theme, language or width; and no page is too wide."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -49,7 +49,9 @@ def find_nothing(page: Page, *, widths: tuple[int, ...] = WIDTHS, context: str |
     """Look at a state at its widest and narrowest in both themes, and for what is too wide in all widths."""
     page.mouse.move(0, 0)
     # Words and their room differ between languages; colours do not.
-    themes = ("light",) if page.get_attribute("html", "lang") == "zh-hans" else ("light", "dark")
+    themes: tuple[Literal["light", "dark"], ...] = (
+        ("light",) if page.get_attribute("html", "lang") == "zh-hans" else ("light", "dark")
+    )
     for width in widths:
         page.set_viewport_size({"width": width, "height": 900 if width > 700 else 740})
         for theme in themes if width in (widths[0], widths[-1]) else ():
