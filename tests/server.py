@@ -55,7 +55,8 @@ class Server:
         self._fixed_port = environ.get("PORT")
         self.environ: dict[str, str] = dict(os.environ)
         shut_out(self.environ)
-        for name in ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "PYTHONWARNINGS"):
+        # Hundreds of processes would each compile everything, where none may keep what it has compiled.
+        for name in ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "PYTHONWARNINGS", "PYTHONDONTWRITEBYTECODE"):
             self.environ.pop(name, None)
         self.environ |= DEFAULTS | {"DATA_DIR": str(folder / "data")}
         for name, value in environ.items():

@@ -36,7 +36,11 @@ shortcuts();
 function connect(conversation, composer) {
   watch();
   if (location.hash) highlight(target(), place.dataset.sought ?? "");
-  else if (one(".message")) toEnd();
+  else if (one(".message")) {
+    // A reload would go back to where the page was, after this, and a conversation opens at its end.
+    history.scrollRestoration = "manual";
+    toEnd();
+  }
   readUpwards(place, (message) => conversation.decorate(message));
   // On a phone it would bring up the keyboard. The attribute would scroll a short window to it.
   if (!location.hash && matchMedia("(pointer: fine)").matches) one("#message")?.focus({ preventScroll: true });
