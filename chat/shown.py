@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -93,6 +94,15 @@ class ShownMessage:
         waited = self.message.first_token_time
         # Less than what would be shown as zero is not worth a word.
         return None if waited is None or waited < 50 else waited / 1000
+
+    @property
+    def seconds_to_wait(self) -> int:
+        """What is left of the time that the provider asked for, counted from when the answer failed."""
+        if self.message.retry_after is None:
+            return 0
+        failed_at = self.message.created_at + timedelta(milliseconds=self.message.response_time or 0)
+        left = self.message.retry_after - (timezone.now() - failed_at).total_seconds()
+        return max(0, math.ceil(left))
 
 
 def show_all(messages: list[Message], *, at_end: bool) -> list[ShownMessage]:

@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser import FLAGS, NAMES, new_context, sign_in
 from tests.page.desk import Desk, until
+from tests.real_model import RealModel
 from tests.upstream import Cut, Hold, Reasoning
 
 if TYPE_CHECKING:
@@ -53,6 +54,36 @@ def test_an_answer_shows_while_it_is_written_and_a_reload_shows_it_whole(desk: D
     expect(desk.answer()).to_be_visible()
     assert desk.page.locator("#conversation").inner_text() == shown
     expect(desk.page.locator(".bubble")).to_have_text("Say it in two parts")
+
+
+@pytest.mark.parametrize("message", ["What is the capital of France?", "用一句话介绍一下杭州。"])
+def test_a_real_model_answers_word_by_word(desk: Desk, real_model: RealModel, message: str):
+    desk.user.configure("custom", baseUrl=real_model.base_url, apiKey="")
+    desk.open("/")
+    desk.choose("custom", real_model.name)
+    desk.page.evaluate("""
+        window.seen = new Set();
+        new MutationObserver(() => {
+            const live = document.querySelector("[data-live]");
+            if (live) window.seen.add(live.textContent.length);
+        }).observe(document.body, { childList: true, characterData: true, subtree: true });
+    """)
+    desk.send(message)
+    desk.page.wait_for_timeout(4000)
+    if desk.live().count():  # it can go on for long
+        desk.page.click("#send")
+    ended = desk.page.locator(".answer:is([data-status=complete], [data-status=stopped])")
+    expect(ended).to_be_visible(timeout=30_000)
+
+    real_model.wait_until_idle()
+    source = ended.locator("template.source").evaluate("(template) => template.content.textContent")
+    assert source
+    assert source == desk.stored()[-1]["content"]
+    assert desk.page.evaluate("window.seen.size") > 2
+    shown = desk.page.locator("#conversation").inner_text()
+    desk.page.reload()
+    expect(ended).to_be_visible()
+    assert desk.page.locator("#conversation").inner_text() == shown
 
 
 def test_stop_keeps_what_had_arrived_and_continue_goes_on(desk: Desk):

@@ -223,6 +223,20 @@ def test_too_many_messages_are_counted_down(desk: Desk):
     expect(desk.answer().locator(".prose")).to_have_text("now")
 
 
+def test_a_countdown_goes_on_where_it_was_after_a_reload(desk: Desk):
+    page = desk.page
+    desk.choose("custom", desk.upstream.failing(429, headers={"Retry-After": "600"}))
+    desk.send("Too much")
+    button = desk.answer("failed").locator(".trouble").get_by_role("button")
+    expect(button).to_have_text(re.compile(r"Try again in (600|59\d) s"))
+    page.wait_for_timeout(2500)
+
+    page.reload()
+
+    expect(button).to_have_text(re.compile(r"Try again in 59\d s"))
+    expect(desk.page.get_by_role("button", name="Copy the answer")).to_have_count(0)
+
+
 def test_signed_out_meanwhile_one_comes_back_with_the_words(desk: Desk):
     page = desk.page
     desk.script("unheard")
