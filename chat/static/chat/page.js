@@ -138,6 +138,7 @@ function write(conversation, composer) {
     composer.choose(unsent);
   }
   for (const button of all("[data-suggestion]")) {
+    button.disabled = false; // before this, a click would have been lost
     button.addEventListener("click", () => {
       composer.restore(button.textContent.trim());
       composer.dispatchEvent(new Event("send"));
