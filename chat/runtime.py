@@ -163,7 +163,7 @@ def _begin_drain() -> None:
 
 
 def _give_up() -> None:
-    """End this process now. A database that hangs holds threads for ever, and Python waits for threads."""
+    """End this process now: a backstop, should a thread that Python waits for never end."""
     logger.critical("the process could not end in time, and was ended; %d answers were running", len(running))
     os._exit(1)
 

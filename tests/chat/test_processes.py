@@ -234,6 +234,14 @@ def worker_of(live: LiveStream, server: Server) -> int:
     return pid
 
 
+def backends(url: str) -> list[int]:
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    return [pid for (pid,) in rows]
+
+
 def test_a_process_is_gone_in_time_though_its_database_hangs(
     make_server: MakeServer, postgres_url: str, upstream: Upstream
 ) -> None:
@@ -244,8 +252,9 @@ def test_a_process_is_gone_in_time_though_its_database_hangs(
         lives = opened(stack, user, model, 5)
         for live in lives:
             live.next("message")
-        hanging = stack.enter_context(psycopg.connect(postgres_url))
-        hanging.execute("LOCK TABLE chat_message IN ACCESS EXCLUSIVE MODE")
+        for backend in backends(postgres_url):
+            os.kill(backend, signal.SIGSTOP)
+            stack.callback(os.kill, backend, signal.SIGCONT)
         with ThreadPoolExecutor(5) as pool:
             rests = pool.map(LiveStream.rest, lives)
             server.stop(timeout=20)
