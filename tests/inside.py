@@ -34,6 +34,8 @@ def tell(number, frame):
             counts["tasks"] += not found.done()
         elif kind.__name__ in NAMES:
             counts[kind.__name__] += 1
+    counts["passed by"] = gc.get_freeze_count()  # by the collector
+    counts["collected"] = len(gc.get_objects())
     counts["threads"] = len(os.listdir("/proc/self/task"))
     counts["files"] = len(os.listdir("/proc/self/fd"))
     draft = Path(os.environ["WATCHED"], f"{os.getpid()}.draft")

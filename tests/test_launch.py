@@ -4,11 +4,14 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests import inside
 from tests.environment import shut_out
+from tests.server import Server
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -71,3 +74,15 @@ def test_redis_that_does_not_answer_is_told(tmp_path: Path) -> None:
 
     assert tried.returncode == 1
     assert "Check REDIS_URL." in tried.stderr
+
+
+def test_the_garbage_collector_passes_by_what_was_loaded_at_the_start(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    # Looking through all of it takes so long that every stream stops for a moment.
+    server = make_server(**inside.watched(tmp_path))
+    server.user().get("/api/chat/sessions").raise_for_status()
+
+    held = inside.figures(server, tmp_path)
+
+    assert held["passed by"] > 10 * held["collected"]
