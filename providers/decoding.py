@@ -1,7 +1,7 @@
-"""Bodies to events, lines or documents, whatever a server calls what it sends. No I/O of its own."""
+"""Bodies to events, lines or documents, whatever a server calls what it sends. No I/O."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Protocol
 
 from .arrays import Elements, TooMany
 from .errors import AnswerTooLarge, BrokenStream, WrongAddress
@@ -11,153 +11,226 @@ from .text import load_json, load_lines
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
-async def events(
-    chunks: AsyncIterator[bytes],
-    *,
-    max_event: int = 4 << 20,
-    max_document: int = 4 << 20,
-    max_body: int = 64 << 20,
-) -> AsyncGenerator[list[Event], None]:
-    """Yield a body's events: all that became whole, each time something did.
+class Body(Protocol):
+    """Takes a body as it comes; each call gives the events that became whole."""
+
+    def feed(self, chunk: bytes) -> Sequence[Event]: ...
+
+    def end(self) -> Iterator[Event]:
+        """Yield what was left open; raises `BrokenStream` where the body was cut."""
+        ...
+
+
+class EventBody:
+    """A body that is a stream of events.
 
     A JSON document in place of a stream is one event, whatever its content type
     was, and so is each object in an array. An event left open at the end is
     given if its JSON is whole, and so is a JSON object that was printed into the
-    stream without being an event. Raises `BrokenStream` where the last event is
-    cut.
+    stream without being an event.
     """
-    decoder = Decoder(max_bytes=max_event)
-    first = await _beginning(chunks)
-    if first.lstrip(_BLANK)[:1] == b"[":
-        async with aclosing(_elements(_with(first, chunks), max_bytes=max_document)) as elements:
-            async for batch in elements:
-                yield batch
-        return
-    if first.lstrip(_BLANK)[:1] in (b"{", b"<"):
-        yield [Event(await document(_with(first, chunks), max_bytes=max_document))]
-        return
-    try:
-        if batch := decoder.feed(first):
-            yield batch
-        size = len(first)
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > max_body:
-                raise AnswerTooLarge(f"more than {max_body} bytes")
-            if batch := decoder.feed(chunk):
-                yield batch
-    except TooLong as exc:
-        raise AnswerTooLarge(str(exc)) from exc
-    left = decoder.end()
-    if batch := [event for event in (left, Event(decoder.stray)) if event and _is_whole(event.data)]:
-        yield batch
-    if left and left not in batch:
-        raise BrokenStream("the stream was cut off inside an event")
+
+    def __init__(
+        self, *, max_event: int = 4 << 20, max_document: int = 4 << 20, max_body: int = 64 << 20
+    ) -> None:
+        self._max_document = max_document
+        self._max_body = max_body
+        self._size = 0
+        # What came before it is known what the body is.
+        self._beginning: bytes | None = b""
+        self._decoder = Decoder(max_bytes=max_event)
+        self._array: Elements | None = None
+        self._document: _Document | None = None
+
+    def feed(self, chunk: bytes) -> Sequence[Event]:
+        if self._beginning is not None:
+            chunk = self._beginning + chunk
+            if not _tells(chunk):
+                self._beginning = chunk
+                return ()
+            self._begin(chunk)
+        if self._document is not None:
+            self._document.feed(chunk)
+            return ()
+        if self._array is not None:
+            return self._elements(self._array, chunk)
+        self._size += len(chunk)
+        if self._size > self._max_body:
+            raise AnswerTooLarge(f"more than {self._max_body} bytes")
+        try:
+            return self._decoder.feed(chunk)
+        except TooLong as exc:
+            raise AnswerTooLarge(str(exc)) from exc
+
+    def end(self) -> Iterator[Event]:
+        if self._document is not None:
+            yield Event(self._document.whole())
+        elif self._array is None:
+            yield from self._left()
+        elif not self._array.closed:
+            raise BrokenStream("the document was cut off")
+
+    def _begin(self, first: bytes) -> None:
+        self._beginning = None
+        mark = first.lstrip(_BLANK)[:1]
+        if mark == b"[":
+            self._array = Elements()
+        elif mark in (b"{", b"<"):
+            self._document = _Document(self._max_document)
+
+    def _elements(self, array: Elements, chunk: bytes) -> Sequence[Event]:
+        """Return the objects in an array, each as soon as it is whole."""
+        self._size += len(chunk)
+        if self._size > self._max_document:
+            raise AnswerTooLarge(f"a document of more than {self._max_document} bytes")
+        try:
+            return [Event(element) for element in array.feed(chunk)]
+        except TooMany as exc:
+            raise AnswerTooLarge(str(exc)) from exc
+
+    def _left(self) -> Iterator[Event]:
+        try:
+            yield from self._decoder.feed(self._beginning or b"")
+            left = self._decoder.end()
+        except TooLong as exc:
+            raise AnswerTooLarge(str(exc)) from exc
+        whole = left is not None and _is_whole(left.data)
+        if left is not None and whole:
+            yield left
+        if _is_whole(stray := self._decoder.stray):
+            yield Event(stray)
+        if left is not None and not whole:
+            raise BrokenStream("the stream was cut off inside an event")
 
 
-async def lines(
-    chunks: AsyncIterator[bytes], *, max_line: int = 4 << 20, max_body: int = 64 << 20
-) -> AsyncGenerator[list[Event], None]:
-    """Yield a body's lines that are not empty, each as the data of an event.
+class LineBody:
+    """A body of lines; each that is not empty is the data of an event.
 
     A JSON document printed over several lines is one event.
     """
-    first = _no_page(await _line(chunks, max_line))
-    if first.lstrip(_BLANK)[:1] in (b"{", b"[") and not _is_whole(first.strip(_BLANK).partition(b"\n")[0]):
-        yield [Event(await document(_with(first, chunks), max_bytes=max_line))]
-        return
-    rest: list[bytes] = []
-    size = total = count = 0
-    async for chunk in _with(first, chunks):
-        total += len(chunk)
-        if total > max_body:
-            raise AnswerTooLarge(f"more than {max_body} bytes")
+
+    def __init__(
+        self, *, max_line: int = 4 << 20, max_document: int = 4 << 20, max_body: int = 64 << 20
+    ) -> None:
+        self._max_line = max_line
+        self._max_document = max_document
+        self._max_body = max_body
+        # What follows the last line end; at first, all that came.
+        self._rest: list[bytes] = []
+        self._rest_size = 0
+        # Whether the first line that is not blank has begun, and whether it has ended.
+        self._told = self._begun = False
+        self._size = self._count = 0
+        self._document: _Document | None = None
+
+    def feed(self, chunk: bytes) -> Sequence[Event]:
+        if not self._begun:
+            if not self._ends_first_line(chunk):
+                return ()
+            chunk = self._begin()
+        return self._read(chunk)
+
+    def end(self) -> Iterator[Event]:
+        if not self._begun and (first := self._begin()):
+            yield from self._read(first)
+        if self._document is not None:
+            yield Event(self._document.whole())
+        elif (last := b"".join(self._rest)).strip():
+            if not _is_whole(last):
+                raise BrokenStream("the stream was cut off inside a line")
+            yield Event(last)
+
+    def _ends_first_line(self, chunk: bytes) -> bool:
+        """Take a part of the beginning; say whether it tells by now what the body is."""
+        if not self._told:
+            # Blank so far, and short.
+            chunk = b"".join((*self._rest, chunk))
+            self._rest, self._rest_size = [], 0
+        self._rest.append(chunk)
+        self._rest_size += len(chunk)
+        if self._told:
+            return b"\n" in chunk or self._rest_size > self._max_line
+        self._told = _tells(chunk)
+        return self._told and b"\n" in chunk.lstrip(_BLANK)
+
+    def _begin(self) -> bytes:
+        self._begun = True
+        first = b"".join(self._rest)
+        self._rest, self._rest_size = [], 0
+        _refuse_page(first)
+        line = first.strip(_BLANK).partition(b"\n")[0]
+        if line[:1] in (b"{", b"[") and not _is_whole(line):
+            self._document = _Document(self._max_document)
+        return first
+
+    def _read(self, chunk: bytes) -> Sequence[Event]:
+        if self._document is None:
+            return self._lines(chunk)
+        self._document.feed(chunk)
+        return ()
+
+    def _lines(self, chunk: bytes) -> Sequence[Event]:
+        self._size += len(chunk)
+        if self._size > self._max_body:
+            raise AnswerTooLarge(f"more than {self._max_body} bytes")
         head, newline, tail = chunk.rpartition(b"\n")
+        found: list[Event] = []
         if newline:
-            whole = b"".join((*rest, head)).split(b"\n")
-            rest, size = [], 0
-            count += len(whole)
-            if count > MAX_LINES:
+            whole = b"".join((*self._rest, head)).split(b"\n")
+            self._rest, self._rest_size = [], 0
+            self._count += len(whole)
+            if self._count > MAX_LINES:
                 raise AnswerTooLarge(f"more than {MAX_LINES} lines")
-            if batch := [Event(line) for line in whole if line.strip()]:
-                yield batch
+            found = [Event(line) for line in whole if line.strip()]
         if tail:
-            rest.append(tail)
-            size += len(tail)
-            if size > max_line:
-                raise AnswerTooLarge(f"one line of more than {max_line} bytes")
-    if (last := b"".join(rest)).strip():
-        if not _is_whole(last):
-            raise BrokenStream("the stream was cut off inside a line")
-        yield [Event(last)]
+            self._rest.append(tail)
+            self._rest_size += len(tail)
+            if self._rest_size > self._max_line:
+                raise AnswerTooLarge(f"one line of more than {self._max_line} bytes")
+        return found
+
+
+class _Document:
+    """A document in pieces. Raises `WrongAddress` for a web page."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max = max_bytes
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._told = False
+
+    def feed(self, chunk: bytes) -> None:
+        if not self._told:
+            # Blank so far, and short.
+            chunk = b"".join((*self._pieces, chunk))
+            self._pieces, self._size = [], 0
+            self._told = _tells(chunk)
+            _refuse_page(chunk)
+        self._pieces.append(chunk)
+        self._size += len(chunk)
+        if self._size > self._max:
+            raise AnswerTooLarge(f"a document of more than {self._max} bytes")
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces).lstrip(_BLANK)
 
 
 async def document(chunks: AsyncIterator[bytes], *, max_bytes: int = 4 << 20) -> bytes:
     """Return a body as a whole. Raises `WrongAddress` for a web page."""
-    first = _no_page(await _beginning(chunks))
-    pieces, size = [first], len(first)
+    found = _Document(max_bytes)
     async for chunk in chunks:
-        pieces.append(chunk)
-        size += len(chunk)
-        if size > max_bytes:
-            raise AnswerTooLarge(f"a document of more than {max_bytes} bytes")
-    return b"".join(pieces).lstrip(_BLANK)
+        found.feed(chunk)
+    return found.whole()
 
 
-async def _elements(
-    chunks: AsyncGenerator[bytes, None], *, max_bytes: int
-) -> AsyncGenerator[list[Event], None]:
-    """Yield the objects in an array, each as soon as it is whole."""
-    array = Elements()
-    size = 0
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > max_bytes:
-                raise AnswerTooLarge(f"a document of more than {max_bytes} bytes")
-            try:
-                found = array.feed(chunk)
-            except TooMany as exc:
-                raise AnswerTooLarge(str(exc)) from exc
-            if found:
-                yield [Event(element) for element in found]
-    if not array.closed:
-        raise BrokenStream("the document was cut off")
+def _tells(beginning: bytes) -> bool:
+    """Whether a body's beginning tells what it is."""
+    return bool(beginning.strip(_BLANK)) or len(beginning) > 4096
 
 
-async def _line(chunks: AsyncIterator[bytes], most: int) -> bytes:
-    """Return the body so far as its first line goes that is not blank, or more."""
-    first = await _beginning(chunks)
-    pieces, size = [first], len(first)
-    if b"\n" not in first.lstrip(_BLANK):
-        async for chunk in chunks:
-            pieces.append(chunk)
-            size += len(chunk)
-            if b"\n" in chunk or size > most:
-                break
-    return b"".join(pieces)
-
-
-async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
-    """Return the body up to the first chunk that tells what it is."""
-    first = b""
-    async for chunk in chunks:
-        first += chunk
-        if first.strip(_BLANK) or len(first) > 4096:
-            break
-    return first
-
-
-def _no_page(first: bytes) -> bytes:
+def _refuse_page(first: bytes) -> None:
     if first.lstrip(_BLANK)[:1] == b"<":
         raise WrongAddress("a web page in place of an answer")
-    return first
-
-
-async def _with(first: bytes, chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    yield first
-    async for chunk in chunks:
-        yield chunk
 
 
 def _is_whole(data: bytes) -> bool:

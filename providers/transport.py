@@ -91,6 +91,9 @@ class Limits:
     allow_private: bool = False
 
 
+# An answer's chunks, and what takes them.
+Stream = tuple[AsyncIterator[bytes], decoding.Body]
+
 _limits = Limits()
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
 
@@ -135,29 +138,30 @@ async def close_shared() -> None:
         await client.aclose()
 
 
+@asynccontextmanager
 async def stream_events(
     client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
-) -> AsyncGenerator[list[Event], None]:
-    """POST, and yield the answer's events: all that came, each time something did."""
+) -> AsyncIterator[Stream]:
+    """POST, and give the answer's chunks, and what makes events of them."""
     now = _limits
+    events = decoding.EventBody(
+        max_event=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
+    )
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        found = decoding.events(
-            chunks, max_event=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
-        )
-        async with aclosing(found):
-            async for batch in found:
-                yield batch
+        yield chunks, events
 
 
+@asynccontextmanager
 async def stream_lines(
     client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str], body: Mapping[str, Any]
-) -> AsyncGenerator[list[Event], None]:
-    """POST, and yield the answer's lines, each as the data of an event."""
+) -> AsyncIterator[Stream]:
+    """POST, and give the answer's chunks, and what takes each line of them as the data of an event."""
+    now = _limits
+    lines = decoding.LineBody(
+        max_line=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
+    )
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        found = decoding.lines(chunks, max_line=_limits.event_bytes, max_body=_limits.body_bytes)
-        async with aclosing(found):
-            async for batch in found:
-                yield batch
+        yield chunks, lines
 
 
 async def get_json(client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str]) -> Any:

@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -14,7 +14,7 @@ from ..faults import fault_in_stream, seal, unreadable
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines
-from ..transport import get_json, limits, secrets_in
+from ..transport import Stream, get_json, limits, secrets_in
 
 if TYPE_CHECKING:
     import httpx
@@ -35,8 +35,6 @@ _MAX_CURSOR = 2000
 # No count is higher; one that is would not fit into a database, nor into JavaScript.
 _MOST = 2**53
 _MAX_DEPTH = 8
-
-Events = AsyncGenerator[list[Event], None]
 
 
 class Reader(Protocol):
@@ -68,7 +66,7 @@ def never(fault: ProviderError) -> bool:
 
 
 async def read_answer(
-    ask: Callable[[], Events],
+    ask: Callable[[], AbstractAsyncContextManager[Stream]],
     new_reader: Callable[[], Reader],
     *,
     headers: Mapping[str, str],
@@ -91,17 +89,22 @@ async def read_answer(
         chars = 0
         broken: ProviderError | None = None
         leave_at: float | None = None
+        over = False
         try:
-            async with aclosing(ask()) as events:
+            async with ask() as (chunks, body):
                 # The connection may stay open long after the end.
-                while not reader.done:
-                    if reader.ending:
-                        # Once for all: what follows may drip.
-                        leave_at = leave_at or loop.time() + LINGER
-                        async with asyncio.timeout_at(leave_at):
-                            batch = await anext(events)
-                    else:
-                        batch = await anext(events)
+                while not (over or reader.done):
+                    batch: Iterable[Event]
+                    try:
+                        if reader.ending:
+                            # Once for all: what follows may drip.
+                            leave_at = leave_at or loop.time() + LINGER
+                            async with asyncio.timeout_at(leave_at):
+                                batch = body.feed(await anext(chunks))
+                        else:
+                            batch = body.feed(await anext(chunks))
+                    except StopAsyncIteration:
+                        over, batch = True, body.end()
                     for part in _said(reader, batch):
                         if isinstance(part, TextDelta | ReasoningDelta):
                             chars += len(part.text)
@@ -112,11 +115,15 @@ async def read_answer(
                                     yield type(part)(kept)
                                 raise AnswerTooLarge(f"more than {most} characters")
                         yield part
-                await _to_the_end(events)
-        except (StopAsyncIteration, TimeoutError):
+                if not over:
+                    over = True
+                    await _to_the_end(chunks)
+        except TimeoutError:
             pass
         except ProviderError as exc:
-            broken = exc
+            # What breaks behind the end is no matter.
+            if not (over and reader.done) or isinstance(exc, AnswerTooLarge):
+                broken = exc
         for part in reader.rest():
             if isinstance(part, TextDelta | ReasoningDelta):
                 if isinstance(broken, AnswerTooLarge):
@@ -146,7 +153,7 @@ async def read_answer(
             return
 
 
-def _said(reader: Reader, batch: Sequence[Event]) -> Iterator[StreamPart]:
+def _said(reader: Reader, batch: Iterable[Event]) -> Iterator[StreamPart]:
     """Yield what events that came at once say, neighbouring pieces of text as one.
 
     Where nothing waits, each piece comes by itself; under load this spares most of what a piece costs.
@@ -193,16 +200,15 @@ def tells_error(payload: dict[str, Any]) -> bool:
     return payload.get("error") not in (None, False, "") or payload.get("object") == "error"
 
 
-async def _to_the_end(events: Events) -> None:
+async def _to_the_end(chunks: AsyncIterator[bytes]) -> None:
     """Read what is left behind the end marker, if it is there at once.
 
     Most bodies end right behind it, and a connection read to its end can be used
     again: the next question to this provider then needs no new one.
     """
-    with suppress(ProviderError, TimeoutError):
-        async with asyncio.timeout(GRACE):
-            async for _ in events:
-                pass
+    async with asyncio.timeout(GRACE):
+        async for _ in chunks:
+            pass
 
 
 # What `objects` gives for OpenAI's end marker, which is no JSON.

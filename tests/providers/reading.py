@@ -1,15 +1,17 @@
 """Read an answer to its end, and keep what came."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from providers import decoding
 from providers.adapters.reading import Reader, read_answer
 from providers.base import Adapter, ChatRequest, Finished, ReasoningDelta, StreamPart, TextDelta, Usage
+from providers.decoding import Body, EventBody
 from providers.errors import ProviderError
+from providers.sse import Event
+from providers.transport import Stream
 
 
 @dataclass
@@ -56,14 +58,31 @@ async def collect(parts: AsyncGenerator[StreamPart, None]) -> Read:
     return got
 
 
-async def read(new_reader: Callable[[], Reader], pieces: Iterable[bytes], decode=decoding.events) -> Read:
+async def read(
+    new_reader: Callable[[], Reader], pieces: Iterable[bytes], new_body: Callable[[], Body] = EventBody
+) -> Read:
     """Give a protocol's reader a body in these pieces, without a network."""
 
-    async def body() -> AsyncGenerator[bytes, None]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         for piece in pieces:
             yield piece
 
-    return await collect(read_answer(lambda: decode(body()), new_reader, headers={}))
+    @asynccontextmanager
+    async def ask() -> AsyncIterator[Stream]:
+        async with aclosing(chunks()) as sent:
+            yield sent, new_body()
+
+    return await collect(read_answer(ask, new_reader, headers={}))
+
+
+async def batches(stream: AbstractAsyncContextManager[Stream]) -> AsyncGenerator[list[Event], None]:
+    """Yield a stream's events: all that became whole, each time something did."""
+    async with stream as (chunks, body):
+        async for chunk in chunks:
+            if batch := body.feed(chunk):
+                yield list(batch)
+        if batch := list(body.end()):
+            yield batch
 
 
 async def over_http(adapter: Adapter, request: ChatRequest) -> Read:

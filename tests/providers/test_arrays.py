@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from providers import decoding
 from providers.adapters.gemini import GeminiReader
 from providers.adapters.ollama import OllamaReader
 from providers.arrays import MAX_ELEMENTS, Elements, TooMany
+from providers.decoding import EventBody, LineBody
 from providers.errors import AnswerTooLarge, BrokenStream
 from providers.text import MAX_CONTAINERS
 
@@ -70,7 +70,7 @@ async def test_an_array_that_breaks_off_loses_only_what_did_not_come():
 async def test_an_array_larger_than_a_document_may_be_is_cut_off():
     body = json.dumps(answered("a" * 100, "b" * 1000)).encode()
 
-    got = await read(GeminiReader, pieces(body), lambda chunks: decoding.events(chunks, max_document=500))
+    got = await read(GeminiReader, pieces(body), lambda: EventBody(max_document=500))
 
     assert (got.text, type(got.error)) == ("a" * 100, AnswerTooLarge)
 
@@ -82,8 +82,8 @@ WHOLE = {"model": "m", "message": {"role": "assistant", "content": "Hi"}, "done"
 async def test_a_document_over_several_lines_is_read_where_lines_are_expected(by_byte):
     whole, error = (json.dumps(it, indent=1).encode() for it in (WHOLE, {"error": "model 'm' not found"}))
 
-    got = await read(OllamaReader, pieces(whole) if by_byte else [whole], decoding.lines)
-    refused = await read(OllamaReader, pieces(error) if by_byte else [error], decoding.lines)
+    got = await read(OllamaReader, pieces(whole) if by_byte else [whole], LineBody)
+    refused = await read(OllamaReader, pieces(error) if by_byte else [error], LineBody)
 
     assert (got.text, got.finish, got.error) == ("Hi", "stop", None)
     assert "not found" in refused.error.detail

@@ -22,7 +22,7 @@ from providers.errors import (
 )
 from providers.transport import close_shared, stream_events
 
-from .reading import over_http
+from .reading import batches, over_http
 from .wire_server import plain, serving
 
 QUESTION = ChatRequest("m", (ChatMessage("user", "Hi"),))
@@ -78,8 +78,8 @@ async def test_a_request_that_is_not_read_is_given_up_and_forgotten(ending, set_
     body = {"q": "x" * (12 << 20)}
 
     async def ask(url):
-        async with aclosing(stream_events(None, url, headers={}, body=body)) as batches:
-            return [batch async for batch in batches]
+        async with aclosing(batches(stream_events(None, url, headers={}, body=body))) as found:
+            return [batch async for batch in found]
 
     async with not_reading() as url:
         asking = asyncio.create_task(ask(url))
@@ -96,10 +96,10 @@ async def test_a_request_that_is_not_read_is_given_up_and_forgotten(ending, set_
 
 async def test_an_answer_begun_before_the_request_was_read_can_be_left():
     async with serving_raw(CHUNKED + chunk(b"data: 1\n\n"), read=False) as url:
-        batches = stream_events(None, url, headers={}, body={"q": "x" * (12 << 20)})
-        await anext(batches)
+        found = batches(stream_events(None, url, headers={}, body={"q": "x" * (12 << 20)}))
+        await anext(found)
         assert connections_to(url) == 1
-        await batches.aclose()
+        await found.aclose()
         await asyncio.sleep(0.3)
 
         assert connections_to(url) == 0
@@ -109,7 +109,7 @@ async def test_a_question_has_a_greatest_size(set_limits):
     set_limits(request_bytes=1000)
     async with serving(plain(200, b"{}")) as server:
         with pytest.raises(ContextTooLong):
-            await anext(stream_events(None, server.url, headers={}, body={"q": "x" * 1000}))
+            await anext(batches(stream_events(None, server.url, headers={}, body={"q": "x" * 1000})))
 
     assert server.requests == []
 
@@ -197,8 +197,8 @@ async def test_what_came_before_the_connection_broke_is_not_lost():
     arrived = []
     async with serving_raw(CHUNKED + chunk(b"data: 1\n\n"), chunk(b"data: 2\n\n") + b"ZZZ\r\n") as url:
         with pytest.raises(BrokenStream):
-            async with aclosing(stream_events(None, url, headers={}, body={})) as batches:
-                async for batch in batches:
+            async with aclosing(batches(stream_events(None, url, headers={}, body={}))) as found:
+                async for batch in found:
                     # Ours is busy while the second piece comes, and with it the end.
                     await asyncio.sleep(0.5)
                     arrived += [event.data for event in batch]

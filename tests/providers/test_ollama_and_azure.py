@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from providers import decoding
 from providers.adapters.azure import API_VERSION, FOUNDRY_VERSION, AzureAdapter
 from providers.adapters.ollama import OllamaAdapter, OllamaReader, build_body
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
+from providers.decoding import LineBody
 from providers.errors import (
     BrokenStream,
     ContentBlocked,
@@ -39,7 +39,7 @@ def done(reason: str | None = "stop", **rest: Any) -> dict[str, Any]:
 
 
 async def read(pieces: list[bytes]) -> Read:
-    return await read_stream(OllamaReader, pieces, decoding.lines)
+    return await read_stream(OllamaReader, pieces, LineBody)
 
 
 def test_parameters_are_sent_as_options():

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from providers import decoding
 from providers.adapters.anthropic import AnthropicAdapter, MessagesReader
 from providers.adapters.gemini import GeminiAdapter, GeminiReader
 from providers.adapters.ollama import OllamaAdapter, OllamaReader
 from providers.adapters.openai import ChatReader, OpenAIAdapter
 from providers.adapters.responses import ResponsesAdapter, ResponsesReader
 from providers.base import ChatMessage, ChatRequest, FinishReason, Usage
+from providers.decoding import EventBody, LineBody
 from providers.errors import BrokenStream, ProviderError
 
 from .reading import Read, over_http, read
@@ -31,7 +31,7 @@ class Dialect:
     path: str
     key: tuple[str, str]
     usage: Callable[[dict[str, Any], dict[str, Any]], Usage]
-    decode: Any = decoding.events
+    new_body: Any = EventBody
 
 
 def chat_usage(usage: dict[str, Any], raw: dict[str, Any]) -> Usage:
@@ -97,7 +97,7 @@ DIALECTS = {
         "/api/chat",
         ("authorization", "Bearer key"),
         ollama_usage,
-        decoding.lines,
+        LineBody,
     ),
 }
 RECORDINGS = recordings(*DIALECTS)
@@ -153,7 +153,7 @@ def test_there_is_something_to_read():
 async def test_a_recording_reads_the_same_in_every_framing_and_cut(recording):
     dialect = DIALECTS[recording.api]
     for way, pieces in deliveries(recording):
-        check(recording, await read(dialect.reader, pieces, dialect.decode), way)
+        check(recording, await read(dialect.reader, pieces, dialect.new_body), way)
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda r: r.id)
@@ -178,10 +178,10 @@ def content_type(recording: Recording) -> dict[str, str]:
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda r: r.id)
 async def test_a_recording_cut_anywhere_is_never_passed_off_as_whole(recording):
     dialect = DIALECTS[recording.api]
-    whole = await read(dialect.reader, [recording.body], dialect.decode)
+    whole = await read(dialect.reader, [recording.body], dialect.new_body)
     for part in range(1, 8):
         cut = recording.body[: len(recording.body) * part // 8]
-        got = await read(dialect.reader, [cut], dialect.decode)
+        got = await read(dialect.reader, [cut], dialect.new_body)
 
         assert whole.text.startswith(got.text)
         # Nothing is missing of an answer that is given as whole; where the provider calls every

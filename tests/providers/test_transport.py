@@ -36,6 +36,7 @@ from providers.errors import (
 )
 from providers.transport import GuardedTransport, new_client, stream_events, stream_lines
 
+from .reading import batches
 from .wire_server import plain, replay, serving
 
 HEADERS = {"authorization": "Bearer secret-key-1234"}
@@ -43,8 +44,8 @@ HEADERS = {"authorization": "Bearer secret-key-1234"}
 
 async def ask(url, client=None, headers=HEADERS):
     events = []
-    async with aclosing(stream_events(client, url, headers=headers, body={"q": "é"})) as batches:
-        async for batch in batches:
+    async with aclosing(batches(stream_events(client, url, headers=headers, body={"q": "é"}))) as found:
+        async for batch in found:
             events += [event.data for event in batch]
     return events
 
@@ -135,8 +136,8 @@ async def test_a_key_that_cannot_be_one_is_refused_before_anything_is_sent(key):
 
 async def test_text_that_is_no_unicode_can_still_be_asked():
     async with serving(replay([b"data: 1\n\n"])) as server:
-        batches = stream_events(None, server.url, headers={}, body={"q": "\ud800"})
-        assert [batch async for batch in batches]
+        found = batches(stream_events(None, server.url, headers={}, body={"q": "\ud800"}))
+        assert [batch async for batch in found]
 
     assert server.requests[0].body == b'{"q": "\\ud800"}'
 
@@ -472,8 +473,8 @@ async def test_the_time_our_own_reader_takes_is_not_the_providers(set_limits):
     set_limits(idle_seconds=0.2)
     async with serving(replay([b"data: 1\n\n", b"data: 2\n\n"])) as server:
         seen = []
-        async with aclosing(stream_events(None, server.url, headers={}, body={})) as batches:
-            async for batch in batches:
+        async with aclosing(batches(stream_events(None, server.url, headers={}, body={}))) as found:
+            async for batch in found:
                 await asyncio.sleep(0.5)
                 seen += batch
 
@@ -512,8 +513,8 @@ async def test_lines_are_bounded_too(set_limits):
     set_limits(event_bytes=1 << 20)
     async with serving(lambda wire: flood(wire, b"x" * 16384)) as server:
         with pytest.raises(AnswerTooLarge):
-            async with aclosing(stream_lines(None, server.url, headers={}, body={})) as batches:
-                [batch async for batch in batches]
+            async with aclosing(batches(stream_lines(None, server.url, headers={}, body={}))) as found:
+                [batch async for batch in found]
 
 
 async def test_headers_that_never_end_are_cut_off():
@@ -621,10 +622,10 @@ async def endless(wire):
 
 async def test_closing_the_generator_hangs_up_at_once():
     async with serving(endless) as server:
-        batches = stream_events(None, server.url, headers={}, body={})
-        await anext(batches)
+        found = batches(stream_events(None, server.url, headers={}, body={}))
+        await anext(found)
         since = time.monotonic()
-        await batches.aclose()
+        await found.aclose()
         await asyncio.wait_for(server.left.wait(), 2)
 
     assert time.monotonic() - since < 1
