@@ -119,10 +119,10 @@ def check_url(url: str, *, allow_private: bool, resolve: bool = False) -> str:
     """
     parts, port = _split(url.strip())
     host = _ascii_host(parts.hostname or "", bracketed="[" in parts.netloc)
-    literal = _literal(host)
-    if literal is not None:
-        check_address(str(literal), allow_private=allow_private)
-        host = f"[{literal}]" if literal.version == 6 else str(literal)
+    address = literal(host)
+    if address is not None:
+        check_address(str(address), allow_private=allow_private)
+        host = f"[{address}]" if address.version == 6 else str(address)
     else:
         if host.rstrip(".").rsplit(".", 1)[-1] == "localhost" and not allow_private:
             raise AddressRefused(f"{host} is not a public address")
@@ -187,7 +187,8 @@ def _is_label(label: str) -> bool:
     return True
 
 
-def _literal(host: str) -> IPAddress | None:
+def literal(host: str) -> IPAddress | None:
+    """Return the address that a host is, or `None` for a name; raises `AddressMalformed`."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

@@ -1,7 +1,7 @@
 """The one way out to a provider: the shared client, its limits, its guard.
 
-The only module that knows httpx. Under httpx's API runs aiohttp, which costs a
-fraction of the CPU per token; nothing outside this module can tell.
+Under httpx's API run connections of our own (`connections`), which cost a
+fraction of the CPU per token; nothing outside can tell.
 
 What holds for every request, whatever a user typed or a provider answers: the
 address that was checked is the one connected to, no redirect is followed, no
@@ -12,11 +12,10 @@ Where a function takes a client, `None` means the process's shared one.
 """
 
 import asyncio
-import io
 import json
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -24,18 +23,14 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import aiohttp
-import aiohttp.abc
 import httpx
 import orjson
-from yarl import URL
 
 from . import decoding
 from .addresses import check_url, origin
-from .connections import Connector
+from .connections import Connection, Connections, Peer, Resolve
 from .errors import (
     AddressMalformed,
-    AddressRefused,
     BrokenStream,
     ContextTooLong,
     InvalidCredentials,
@@ -65,7 +60,6 @@ __all__ = [
 ]
 
 USER_AGENT = "chat-backend"
-LARGE_REQUEST_BYTES = 256 << 10
 ERROR_BODY_BYTES = 64 << 10
 ERROR_BODY_SECONDS = 10.0
 # httpx writes every URL to its log at INFO, one line per request.
@@ -306,61 +300,67 @@ def _trusted() -> ssl.SSLContext:
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
-    """httpx's requests over aiohttp's connections, which are checked as they are made."""
+    """httpx's requests over connections that are checked as they are made."""
 
-    def __init__(
-        self, resolver: aiohttp.abc.AbstractResolver | None = None, context: ssl.SSLContext | None = None
-    ) -> None:
-        self._resolver = resolver
-        self._context = context
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, resolve: Resolve | None = None, context: ssl.SSLContext | None = None) -> None:
+        self._connections = Connections(limits, context=lambda: context or _trusted(), resolve=resolve)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         times = request.extensions["timeout"]
-        started = asyncio.get_running_loop().time()
-        content = await request.aread()
         total = request.extensions.get("total")
-        with _as_httpx():
+        now = asyncio.get_running_loop().time()
+        peer, head = _peer(request.url), _request_head(request)
+        content = await request.aread()
+        connection = None
+        try:
             async with asyncio.timeout(times["read"] if total is None else min(times["read"], total)):
-                response = await self._opened_session().request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
-                    headers=[
-                        (name.decode("ascii"), value.decode("ascii")) for name, value in request.headers.raw
-                    ],
-                    # Encrypting a large one at once would hold everybody up.
-                    data=io.BytesIO(content) if len(content) > LARGE_REQUEST_BYTES else content or None,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=times["connect"]),
-                )
-        body = _Body(response, times["read"], None if total is None else started + total)
-        # Where a redirect leads is nothing to us, and httpx would fail where it leads nowhere.
-        headers = [header for header in response.raw_headers if header[0].lower() != b"location"]
-        return httpx.Response(response.status, headers=headers, stream=body, extensions={"body": body})
+                connection = await self._connections.take(peer)
+                status, headers = await connection.ask(head, content)
+        except BaseException as exc:
+            if connection is not None:
+                connection.abort()
+            if isinstance(exc, TimeoutError):
+                raise httpx.ReadTimeout("no answer in time") from exc
+            raise
 
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = Connector(limits, context=self._context or _trusted(), resolver=self._resolver)
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            )
-        return self._session
+        def release() -> None:
+            self._connections.give_back(peer, connection)
+
+        body = _Body(connection, release, times["read"], None if total is None else now + total)
+        # Where a redirect leads is nothing to us, and httpx would fail where it leads nowhere.
+        headers = [header for header in headers if header[0].lower() != b"location"]
+        return httpx.Response(status, headers=headers, stream=body, extensions={"body": body})
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        self._connections.close()
+
+
+def _peer(url: httpx.URL) -> Peer:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise httpx.UnsupportedProtocol("only http:// and https:// addresses can be asked")
+    secure = url.scheme == "https"
+    return Peer(secure, url.raw_host.decode("ascii"), url.port or (443 if secure else 80))
+
+
+def _request_head(request: httpx.Request) -> bytes:
+    method, target = request.method.encode("ascii"), request.url.raw_path
+    lines = [b"%b %b HTTP/1.1" % (method, target)]
+    lines += [b"%b: %b" % header for header in request.headers.raw]
+    head = b"\r\n".join(lines)
+    # Whatever got past the checks above: one request is one request.
+    if b" " in target or head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        raise httpx.UnsupportedProtocol("not a request that can be sent")
+    return head + b"\r\n\r\n"
 
 
 class _Body(httpx.AsyncByteStream):
     """A response body with an idle and a total deadline, by one timer in all."""
 
-    def __init__(self, response: aiohttp.ClientResponse, idle: float, deadline: float | None) -> None:
-        self._response = response
+    def __init__(
+        self, connection: Connection, release: Callable[[], None], idle: float, deadline: float | None
+    ) -> None:
+        self._connection = connection
+        self._release = release
         self._idle = idle
         self._deadline = deadline
         self._waiting_since: float | None = None
@@ -368,23 +368,14 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         loop = asyncio.get_running_loop()
-        content = self._response.content
+        read = self._connection.read
         self._waiting_since = loop.time()
         self._watch()
-        with _as_httpx():
-            while True:
-                try:
-                    chunk = await content.readany()
-                except Exception:
-                    # What came before the fault is still there, and comes first.
-                    if not (chunk := content._read_nowait(-1)):
-                        raise
-                if not chunk:
-                    break
-                # While our reader is busy the provider is not idle.
-                self._waiting_since = None
-                yield chunk
-                self._waiting_since = loop.time()
+        while chunk := await read():
+            # While our reader is busy the provider is not idle.
+            self._waiting_since = None
+            yield chunk
+            self._waiting_since = loop.time()
 
     def _watch(self) -> None:
         """Give up where it is time to, else look again at the earliest moment it could be."""
@@ -392,43 +383,19 @@ class _Body(httpx.AsyncByteStream):
         now = loop.time()
         idle_until = (now if self._waiting_since is None else self._waiting_since) + self._idle
         if self._deadline is not None and now >= self._deadline:
-            self._give_up("the answer took too long in all")
+            self._connection.fail(httpx.ReadTimeout("the answer took too long in all"))
         elif now >= idle_until:
-            self._give_up("the provider fell silent")
+            self._connection.fail(httpx.ReadTimeout("the provider fell silent"))
         else:
             next_look = idle_until if self._deadline is None else min(idle_until, self._deadline)
             self._timer = loop.call_at(next_look, self._watch)
 
-    def _give_up(self, why: str) -> None:
-        self._response.content.set_exception(httpx.ReadTimeout(why))
-        self._response.close()
-
     async def aclose(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        # Only a body read to its end leaves a connection that can be used again.
-        if self._response.content.is_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        release, self._release = self._release, _nothing
+        release()
 
 
-@contextmanager
-def _as_httpx() -> Iterator[None]:
-    """Turn what aiohttp raises into httpx's own exceptions."""
-    try:
-        yield
-    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as exc:
-        raise httpx.UnsupportedProtocol(str(exc)) from exc
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError) as exc:
-        raise httpx.ConnectTimeout(str(exc)) from exc
-    except aiohttp.ClientConnectorError as exc:
-        if isinstance(exc.os_error, PermissionError) and isinstance(exc.os_error.__cause__, AddressRefused):
-            raise exc.os_error.__cause__ from exc
-        raise httpx.ConnectError(str(exc)) from exc
-    except TimeoutError as exc:
-        raise httpx.ReadTimeout("no answer in time") from exc
-    except (aiohttp.ClientPayloadError, aiohttp.ClientResponseError) as exc:
-        raise httpx.RemoteProtocolError(str(exc)) from exc
-    except (aiohttp.ClientError, OSError) as exc:
-        raise httpx.ReadError(str(exc)) from exc
+def _nothing() -> None:
+    pass

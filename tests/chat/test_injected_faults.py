@@ -23,11 +23,7 @@ from chatproject.db import in_db
 from providers import transport
 from tests.upstream import Script, Upstream, Wait
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    # What aiohttp leaves to the garbage collector when it is disturbed is its own.
-    pytest.mark.filterwarnings("ignore:.*ClientRequest.write_bytes:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 MOST = 1000  # suspensions; the path has far fewer
 TEXT = "one two three"

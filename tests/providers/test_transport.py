@@ -11,7 +11,6 @@ import tracemalloc
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
-import aiohttp.abc
 import httpx
 import pytest
 from cryptography import x509
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from providers import transport
+from providers import connections, transport
 from providers.connections import Connection
 from providers.errors import (
     AddressRefused,
@@ -34,6 +33,7 @@ from providers.errors import (
     RateLimited,
     WrongAddress,
 )
+from providers.names import Answer
 from providers.transport import GuardedTransport, new_client, stream_events, stream_lines
 
 from .reading import batches
@@ -84,7 +84,7 @@ async def test_the_request_says_what_it_has_to_and_no_more():
     assert request.headers["authorization"] == "Bearer secret-key-1234"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["content-type"] == "application/json"
-    assert "aiohttp" not in request.headers["user-agent"]
+    assert request.headers["user-agent"] == "chat-backend"
     assert "cookie" not in request.headers
 
 
@@ -224,51 +224,30 @@ async def test_a_name_that_answers_differently_the_next_time_is_asked_only_once(
 async def test_the_last_check_is_made_on_the_address_itself(set_limits):
     """Even with a resolver that lets everything through."""
 
-    class Careless(aiohttp.abc.AbstractResolver):
-        async def resolve(self, host, port=0, family=socket.AF_INET):
-            return [
-                {
-                    "hostname": host,
-                    "host": "127.0.0.1",
-                    "port": port,
-                    "family": family,
-                    "proto": 6,
-                    "flags": 0,
-                }
-            ]
-
-        async def close(self):
-            pass
+    async def careless(host):
+        return [Answer(socket.AF_INET, 6, "127.0.0.1")]
 
     async with (
         serving(replay([b"data: 1\n\n"])) as server,
-        new_client(GuardedTransport(Careless())) as client,
+        new_client(GuardedTransport(careless)) as client,
     ):
         named = server.url.replace("127.0.0.1", "model.example")
         assert await ask(named, client=client) == [b"1"]
         assert server.requests[0].headers["host"] == named.removeprefix("http://")
 
         set_limits(allow_private=False)
-        async with new_client(GuardedTransport(Careless())) as strict:
+        async with new_client(GuardedTransport(careless)) as strict:
             assert isinstance(await failure(named, client=strict), AddressRefused)
     assert server.connections == 1
 
 
 async def test_no_one_of_several_addresses_is_connected_to(set_limits):
-    class Careless(aiohttp.abc.AbstractResolver):
-        async def resolve(self, host, port=0, family=socket.AF_INET):
-            both = ("127.0.0.1", "127.0.0.2")
-            return [
-                {"hostname": host, "host": a, "port": port, "family": socket.AF_INET, "proto": 6, "flags": 0}
-                for a in both
-            ]
-
-        async def close(self):
-            pass
+    async def careless(host):
+        return [Answer(socket.AF_INET, 6, address) for address in ("127.0.0.1", "127.0.0.2")]
 
     async with (
         serving(replay([b"data: 1\n\n"])) as server,
-        new_client(GuardedTransport(Careless())) as client,
+        new_client(GuardedTransport(careless)) as client,
     ):
         set_limits(allow_private=False)
         error = await failure(server.url.replace("127.0.0.1", "model.example"), client=client)
@@ -449,24 +428,185 @@ async def test_a_slow_but_steady_answer_is_not_cut(set_limits):
 class Standing(asyncio.Transport):
     """A connection on which nothing more comes."""
 
-    def pause_reading(self) -> None:
-        pass
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.aborted = self.paused = False
 
-    resume_reading = abort = pause_reading
+    def write(self, data) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def stood():
+    connection = Connection()
+    link = Standing()
+    connection.connection_made(link)
+    return connection, link
+
+
+async def asked(connection, data):
+    """Return the head of an answer that begins with this data."""
+    asking = asyncio.create_task(connection.ask(b"POST / HTTP/1.1\r\n\r\n", b""))
+    await asyncio.sleep(0)
+    connection.data_received(data)
+    async with asyncio.timeout(10):
+        return await asking
 
 
 async def test_what_comes_all_at_once_is_read_to_its_end():
     # More than is taken in before somebody reads, its end with it, and nothing after that to wake anybody.
-    connection = Connection(asyncio.get_running_loop())
-    connection.connection_made(Standing())
-    connection.set_response_params()
-    connection.data_received(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    connection, link = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     piece = b"%x\r\n%b\r\n" % (20_000, b"x" * 20_000)
     connection.data_received(piece * 50 + b"0\r\n\r\n")
+    assert link.paused
 
-    _, body = await connection.read()
     async with asyncio.timeout(10):
-        assert len(await body.read()) == 1_000_000
+        assert len(await connection.read()) == 1_000_000
+        assert await connection.read() == b""
+    assert not link.paused
+    assert connection.rest(10)
+
+
+@pytest.mark.parametrize("behind", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"nonsense"])
+async def test_what_follows_an_answer_is_no_part_of_it(behind):
+    connection, _ = stood()
+    head = await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ngood" + behind)
+
+    assert head.status == 200
+    assert [await connection.read(), await connection.read()] == [b"good", b""]
+    # Nor may the next one to ask get to see it.
+    assert not connection.rest(10)
+
+
+async def test_what_comes_unasked_ends_the_connection():
+    connection, link = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    assert await connection.read() == b""
+    assert connection.rest(10)
+
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil")
+
+    assert link.aborted
+    assert not connection.is_usable
+
+
+async def test_a_body_without_a_length_ends_with_the_connection():
+    connection, _ = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\n\r\none ")
+    connection.data_received(b"two")
+    connection.eof_received()
+
+    assert [await connection.read(), await connection.read()] == [b"one two", b""]
+    assert not connection.rest(10)
+
+
+@pytest.mark.parametrize("head", [b"content-length: 10", b"transfer-encoding: chunked"])
+async def test_a_body_that_is_cut_is_told_from_a_whole_one(head):
+    connection, _ = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % head + b"3\r\none\r\n")
+    connection.eof_received()
+
+    assert b"one" in await connection.read()
+    with pytest.raises(httpx.RemoteProtocolError):
+        await connection.read()
+
+
+@pytest.mark.parametrize("line", [b"\r\n", b"\n"])
+async def test_an_answer_may_come_a_byte_at_a_time(line):
+    connection, _ = stood()
+    answer = line.join([b"HTTP/1.1 200 OK", b"transfer-encoding: chunked", b"x-a: \xe9", b"", b""])
+    answer += b"3\r\none\r\n4 \r\n two\r\n0\r\nx-b: trailer\r\n\r\n"
+    asking = asyncio.create_task(connection.ask(b"GET / HTTP/1.1\r\n\r\n", b""))
+    await asyncio.sleep(0)
+    for byte in answer:
+        connection.data_received(bytes([byte]))
+    head = await asking
+
+    assert head == (200, [(b"transfer-encoding", b"chunked"), (b"x-a", b"\xe9")])
+    assert [await connection.read(), await connection.read()] == [b"one two", b""]
+    assert connection.rest(10)
+
+
+async def test_a_large_request_goes_out_in_pieces_and_waits_for_a_slow_server():
+    connection, link = stood()
+    body = bytes(range(256)) * 4096
+    asking = asyncio.create_task(connection.ask(b"POST / HTTP/1.1\r\n\r\n", body))
+    await asyncio.sleep(0)
+    connection.pause_writing()
+    written = len(link.written)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert len(link.written) == written < len(body) / 2
+
+    connection.resume_writing()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert link.written == b"POST / HTTP/1.1\r\n\r\n" + body
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+    await asking
+    assert connection.rest(10)
+
+
+async def test_an_answer_to_half_a_request_is_the_last_one():
+    connection, _ = stood()
+    connection.pause_writing()
+    asking = asyncio.create_task(connection.ask(b"POST / HTTP/1.1\r\n\r\n", b"x" * 1_000_000))
+    await asyncio.sleep(0)
+    connection.data_received(b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n")
+
+    assert (await asking).status == 413
+    assert await connection.read() == b""
+    assert not connection.rest(10)
+
+
+async def test_a_connection_nobody_needs_is_closed_after_a_while(monkeypatch):
+    monkeypatch.setattr(connections, "KEEP_SECONDS", 0.2)
+    async with serving(replay([b"data: 1\n\n"])) as server:
+        await ask(server.url)
+        await asyncio.wait_for(server.gone.wait(), 3)
+        await ask(server.url)
+
+    assert server.connections == 2
+
+
+async def test_a_connection_the_server_has_closed_is_not_used_again():
+    async def once(wire):
+        await wire.head()
+        await wire.send(b"data: 1\n\n")
+        await wire.end()
+        wire.writer.close()
+
+    async with serving(once) as server:
+        for _ in range(3):
+            assert await ask(server.url) == [b"1"]
+            await asyncio.sleep(0.05)
+
+    assert server.connections == 3
+
+
+@pytest.mark.parametrize("target", ["/a\r\nX-Evil: 1", "/a b"])
+async def test_one_request_is_one_request(target):
+    async with serving(replay([b"data: 1\n\n"])) as server, new_client() as client:
+        url = httpx.URL(server.url).copy_with(raw_path=b"/")
+        request = httpx.Request("POST", url, extensions={"timeout": {"read": 1, "connect": 1}})
+        request.url._uri_reference = request.url._uri_reference._replace(path=target)
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await client._transport.handle_async_request(request)
+
+    assert server.requests == []
 
 
 async def test_the_time_our_own_reader_takes_is_not_the_providers(set_limits):

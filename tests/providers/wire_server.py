@@ -69,6 +69,8 @@ class WireServer:
     hung_up: list[float] = field(default_factory=list)
     # Set as soon as a client has closed its connection while an answer was being given.
     left: asyncio.Event = field(default_factory=asyncio.Event)
+    # Set as soon as a client has closed its connection between two requests.
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @asynccontextmanager
@@ -81,6 +83,7 @@ async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIte
             while request := await _read(reader):
                 served.requests.append(request)
                 await answer(Wire(request, writer, reader, served))
+            served.gone.set()
         except (ConnectionError, asyncio.IncompleteReadError):
             served.left.set()
         finally:
