@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import multiprocessing
 import os
 import signal
 import threading
@@ -171,9 +172,13 @@ def _give_up() -> None:
 async def _tick(purges: Iterable[Callable[[], object]]) -> None:
     """Keep the lease, hear stops, and now and then tidy up."""
     number = 0
+    supervisor = multiprocessing.parent_process()
     while True:
         await asyncio.sleep(TICK_SECONDS)
         number += 1
+        if _drain is None and supervisor is not None and not supervisor.is_alive():
+            logger.error("the process that watches over this one is gone; ending with it")
+            os.kill(os.getpid(), signal.SIGTERM)
         async with _tried():
             await checkpoints.keep_lease()
         if number % SWEEP_TICKS == 0:

@@ -187,6 +187,30 @@ def test_a_worker_that_dies_takes_only_its_own_answers_with_it(
         assert end["content"] == ("kept on" if end["status"] == "complete" else "kept ")
 
 
+def test_no_worker_outlives_the_one_who_watches_over_it(
+    make_server: MakeServer, postgres_url: str, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=postgres_url, WEB_CONCURRENCY="2", CHAT_SHUTDOWN_GRACE_SECONDS="1")
+    user = quick(server.user(), upstream)
+    model = upstream.script("kept", Hold(), "never")
+    workers = server.workers
+    with user.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        os.kill(server.pids[0], signal.SIGKILL)
+        error = live.rest().error
+
+    assert (error["code"], error["retryable"]) == ("interrupted", True)
+    give_up = time.monotonic() + 15
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    server.kill()
+    server.start()  # on the same port: nobody holds it
+    stored = user.messages(session)[-1]
+    assert (stored["content"], stored["status"]) == ("kept", "interrupted")
+
+
 def test_a_frozen_process_lets_go_of_what_another_has_given_up(
     make_server: MakeServer, postgres_url: str, upstream: Upstream
 ) -> None:
