@@ -1,7 +1,7 @@
 """The streaming response."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 
 from django.http import StreamingHttpResponse
 from django.utils import translation
@@ -22,9 +22,15 @@ class EventStreamResponse(StreamingHttpResponse):
         }
         super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        # Django closes only this outermost generator; ours would be left to the garbage collector.
+    @asynccontextmanager
+    async def batches(self) -> AsyncIterator[AsyncGenerator[bytes, None]]:
+        """Give the events themselves, in the language they were asked for in."""
         with translation.override(self._language):
             async with aclosing(self._events):
-                async for batch in self._events:
-                    yield batch
+                yield self._events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        # Django closes only this outermost generator; ours would be left to the garbage collector.
+        async with self.batches() as batches:
+            async for batch in batches:
+                yield batch

@@ -83,10 +83,13 @@ INSTALLED_APPS = [
 ]
 
 # The API authenticates in its views and needs no cookies, messages or redirects: it passes the
-# page middleware by (see chatproject/middleware.py). Nothing here may be synchronous only.
-MIDDLEWARE = [
+# page middleware by (see chatproject/handlers.py). Nothing here may be synchronous only.
+API_MIDDLEWARE = [
     "chatproject.middleware.api_middleware",
     "corsheaders.middleware.CorsMiddleware",
+]
+MIDDLEWARE = [
+    *API_MIDDLEWARE,
     "chatproject.middleware.PageSecurityMiddleware",
     "chatproject.middleware.PageCSPMiddleware",
     "chatproject.middleware.PageGuardMiddleware",
