@@ -19,6 +19,8 @@ from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from chat import events, faults, metrics
 from chat.events import Position
 from providers.base import Adapter, ChatRequest, Finished, FinishReason, ReasoningDelta, TextDelta, Usage
@@ -73,12 +75,13 @@ class Opening:
 class Reader:
     """One who follows an answer; waits on `future` when there is nothing new."""
 
-    __slots__ = ("future", "sent_at", "taken")
+    __slots__ = ("content", "future", "reasoning", "sent_at", "taken")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, position: Position) -> None:
         self.future: asyncio.Future[None] | None = None
         self.sent_at = now
         self.taken = 0  # of the answer's pieces
+        self.reasoning, self.content = position  # so many characters of each
 
     def wake(self) -> None:
         future, self.future = self.future, None
@@ -113,6 +116,7 @@ class RunningAnswer:
         self._joined_pieces = len(self.pieces)
         self._merge_at = MERGE_PIECES
         self.ended = asyncio.Event()
+        self._forms = (events.text_form("message", self.id), events.text_form("reasoning", self.id))
         self._readers: list[Reader] = []
         self._task: asyncio.Task[None] | None = None
         self._pulling = False
@@ -144,7 +148,8 @@ class RunningAnswer:
         if len(self.pieces) >= self._merge_at:
             self._merge()
         for reader in self._readers:
-            reader.wake()
+            if reader.future is not None:
+                reader.wake()
 
     def texts(self) -> tuple[str, str]:
         """Return the reasoning and the content so far."""
@@ -295,69 +300,62 @@ class RunningAnswer:
         beyond the end is from before a crash that has cost some text: then all is told anew.
         """
         loop = asyncio.get_running_loop()
-        reader = Reader(loop.time())
+        reset = position.is_beyond(Position(*map(len, self.texts())))
+        if reset:
+            position = events.START
+        reader = Reader(loop.time(), position)
         self._readers.append(reader)
         try:
-            reset = position.is_beyond(Position(*map(len, self.texts())))
-            if reset:
-                position = events.START
             yield self.opening.encode(position, reset=reset)
-            reader.taken, batch, position = self._after(position)
+            batch = self._begin(reader, position)
             while True:
                 if batch:
                     yield batch
                     reader.sent_at = loop.time()
                 if reader.taken < len(self.pieces):
-                    batch, position = self._encode(reader.taken, position)
-                    reader.taken = len(self.pieces)
-                    continue
-                if self.outcome is not None:
-                    yield final(self, self.outcome, position)
+                    batch = self._take(reader)
+                elif self.outcome is not None:
+                    yield final(self, self.outcome, Position(reader.reasoning, reader.content))
                     return
-                batch = b""
-                reader.future = loop.create_future()
-                await reader.future
-                if reader.taken == len(self.pieces) and self.outcome is None:
-                    batch = events.PING
+                else:
+                    batch = b""
+                    reader.future = loop.create_future()
+                    await reader.future
+                    if reader.taken == len(self.pieces) and self.outcome is None:
+                        batch = events.PING
         finally:
             self._readers.remove(reader)
 
-    def _after(self, position: Position) -> tuple[int, bytes, Position]:
-        """Return how many pieces there are, and encoded what of them lies after `position`."""
-        reasoning, content = self.texts()
-        texts = (reasoning[position.reasoning :], content[position.content :])
+    def _begin(self, reader: Reader, position: Position) -> bytes:
+        """Encode what there is already after `position`, all of a kind in one event."""
         if position == events.START and self.start == events.START:
-            return (0, b"", position)  # from the first piece on, in the order of arrival
-        batch = b""
-        for is_reasoning, text in ((True, texts[0]), (False, texts[1])):
-            if text:
-                encoded, position = self._one(is_reasoning, text, position)
-                batch += encoded
-        return len(self.pieces), batch, position
+            return b""  # from the first piece on, in the order of arrival
+        reasoning, content = self.texts()
+        reader.taken = len(self.pieces)
+        tails = ((True, reasoning[position.reasoning :]), (False, content[position.content :]))
+        return b"".join([self._one(reader, *tail) for tail in tails if tail[1]])
 
-    def _encode(self, taken: int, position: Position) -> tuple[bytes, Position]:
-        """Encode the pieces from `taken` on; neighbours of one kind share an event."""
-        pieces = self.pieces
+    def _take(self, reader: Reader) -> bytes:
+        """Encode the pieces that a reader has yet to take; neighbours of one kind share an event."""
+        pieces, taken = self.pieces, reader.taken
+        reader.taken = len(pieces)
         if len(pieces) - taken == 1:
-            return self._one(*pieces[taken], position)
-        out = []
-        kind, texts = pieces[taken][0], [pieces[taken][1]]
-        for is_reasoning, text in pieces[taken + 1 :]:
-            if is_reasoning is not kind:
-                encoded, position = self._one(kind, "".join(texts), position)
-                out.append(encoded)
-                kind, texts = is_reasoning, []
-            texts.append(text)
-        encoded, position = self._one(kind, "".join(texts), position)
-        out.append(encoded)
-        return b"".join(out), position
+            is_reasoning, text = pieces[taken]
+            return self._one(reader, is_reasoning, text)
+        runs = groupby(pieces[taken:], key=itemgetter(0))
+        return b"".join(
+            [
+                self._one(reader, is_reasoning, "".join([text for _, text in run]))
+                for is_reasoning, run in runs
+            ]
+        )
 
-    def _one(self, is_reasoning: bool, text: str, position: Position) -> tuple[bytes, Position]:
+    def _one(self, reader: Reader, is_reasoning: bool, text: str) -> bytes:
         if is_reasoning:
-            position = Position(position.reasoning + len(text), position.content)
-            return events.encode("reasoning", self.id, position, {"content": text}), position
-        position = Position(position.reasoning, position.content + len(text))
-        return events.encode("message", self.id, position, {"content": text}), position
+            reader.reasoning += len(text)
+        else:
+            reader.content += len(text)
+        return self._forms[is_reasoning] % (reader.reasoning, reader.content, orjson.dumps(text))
 
 
 Save = Callable[[RunningAnswer, Outcome], Awaitable[bool]]

@@ -44,3 +44,11 @@ def encode(name: str, message_id: UUID | str, position: Position, data: dict[str
     """Return one event. JSON escapes line breaks, so the payload is always one data line."""
     head = f"event: {name}\nid: {message_id}:{position.reasoning}-{position.content}\ndata: "
     return head.encode() + orjson.dumps(data) + b"\n\n"
+
+
+def text_form(name: str, message_id: UUID) -> bytes:
+    """Return what `%` makes an event with text of, from the two numbers of its position and the text in JSON.
+
+    An answer has thousands of them, so what they share is made once.
+    """
+    return b'event: %b\nid: %b:%%d-%%d\ndata: {"content":%%b}\n\n' % (name.encode(), str(message_id).encode())
