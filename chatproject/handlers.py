@@ -149,8 +149,7 @@ class ApiHandler(Handler):
             response.close()
 
     async def _send_events(self, response: EventStreamResponse, send: Any) -> None:
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send(_head(response))
         async with response.batches() as batches:
             async for batch in batches:
                 if len(batch) <= self.chunk_size:
@@ -159,6 +158,11 @@ class ApiHandler(Handler):
                 for chunk, _ in self.chunk_bytes(batch):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body"})
+
+
+def _head(response: HttpResponseBase) -> dict[str, Any]:
+    headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
+    return {"type": "http.response.start", "status": response.status_code, "headers": headers}
 
 
 async def _cancel_when_gone(receive: Any, answering: asyncio.Task[None]) -> None:
