@@ -5,6 +5,7 @@ from typing import Protocol
 
 from .arrays import Elements, TooMany
 from .errors import AnswerTooLarge, BrokenStream, WrongAddress
+from .frames import Frame
 from .sse import MAX_LINES, Decoder, Event, TooLong
 from .text import load_json, load_lines
 
@@ -15,6 +16,13 @@ class Body(Protocol):
     """Takes a body as it comes; each call gives the events that became whole."""
 
     def feed(self, chunk: bytes) -> Sequence[Event]: ...
+
+    def take(self, chunk: bytes, frame: Frame) -> str | None:
+        """Return the text of the events that became whole, if all of them are in the frame.
+
+        Where one is not, nothing is taken: feed it.
+        """
+        ...
 
     def end(self) -> Iterator[Event]:
         """Yield what was left open; raises `BrokenStream` where the body was cut."""
@@ -61,6 +69,15 @@ class EventBody:
             return self._decoder.feed(chunk)
         except TooLong as exc:
             raise AnswerTooLarge(str(exc)) from exc
+
+    def take(self, chunk: bytes, frame: Frame) -> str | None:
+        if self._beginning is not None or self._document is not None or self._array is not None:
+            return None
+        if (size := self._size + len(chunk)) > self._max_body:
+            return None
+        if (text := self._decoder.take(chunk, frame)) is not None:
+            self._size = size
+        return text
 
     def end(self) -> Iterator[Event]:
         if self._document is not None:
@@ -129,6 +146,9 @@ class LineBody:
                 return ()
             chunk = self._begin()
         return self._read(chunk)
+
+    def take(self, chunk: bytes, frame: Frame) -> str | None:
+        return None
 
     def end(self) -> Iterator[Event]:
         if not self._begun and (first := self._begin()):

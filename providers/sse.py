@@ -6,6 +6,8 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 import re
 from typing import NamedTuple
 
+from .frames import Frame
+
 
 class Event(NamedTuple):
     data: bytes
@@ -21,6 +23,8 @@ class TooLong(ValueError):
 # an event that is a document printed for people to read.
 MAX_LINES = 1_000_000
 MAX_EVENT_LINES = 10_000
+# So much of an event that has only begun is kept as it came, to be looked at as a whole.
+_MOST_HELD = 4096
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -35,7 +39,10 @@ class Decoder:
 
     def __init__(self, *, max_bytes: int = 4 << 20) -> None:
         self._max = max_bytes
+        self._most_held = min(_MOST_HELD, max_bytes)
         self._lines_left = MAX_LINES
+        # What follows the last empty line, where nothing of it has been looked at.
+        self._held = b""
         # What follows the last line end.
         self._rest: list[bytes] = []
         self._rest_size = 0
@@ -63,12 +70,45 @@ class Decoder:
                 chunk = chunk[1:]
         if not chunk:
             return []
-        # What nearly every chunk of nearly every provider is: whole events, one data line each.
-        if not self._rest_size and not self._size and not self._name and chunk[-2:] == b"\n\n":
-            events = self._whole_events(chunk)
-            if events is not None:
-                return events
-        return self._lines(chunk)
+        if self._held:
+            chunk, self._held = self._held + chunk, b""
+        if b"\r" in chunk:
+            return self._lines(chunk)
+        rest = b""
+        if chunk[-2:] != b"\n\n":
+            chunk, rest = _parted(chunk)
+        events: list[Event] = []
+        if chunk:
+            # What nearly every chunk of nearly every provider is: whole events, one data line each.
+            whole = self._whole_events(chunk) if self._is_between() else None
+            events = self._lines(chunk) if whole is None else whole
+        if rest and len(rest) <= self._most_held and self._is_between():
+            self._held = rest
+        elif rest:
+            events += self._lines(rest)
+        return events
+
+    def take(self, chunk: bytes, frame: Frame) -> str | None:
+        """Take the events that become whole, and return their text, where all of them are in the frame.
+
+        Where one is not, nothing is taken.
+        """
+        if self._rest_size or self._size or self._name or self._after_cr or self._head is not None:
+            return None
+        whole, rest = chunk, b""
+        if self._held or chunk[-2:] != b"\n\n":
+            whole, rest = _parted(self._held + chunk)
+            if len(rest) > self._most_held or b"\r" in rest:
+                return None
+        if len(whole) > self._max:
+            return None
+        found = frame.take(whole)
+        # Two lines each, as the other way counts them.
+        if found is None or 2 * found[1] > self._lines_left:
+            return None
+        self._lines_left -= 2 * found[1]
+        self._held = rest
+        return found[0]
 
     def end(self) -> Event | None:
         """Take the end of the body; return the event that was left open, if any.
@@ -77,6 +117,9 @@ class Decoder:
         """
         if self._head:
             self._rest, self._rest_size, self._head = [self._head], len(self._head), None
+        if self._held:
+            held, self._held = self._held, b""
+            self._lines(held)
         if self._rest_size:
             rest = b"".join(self._rest)
             self._rest, self._rest_size = [], 0
@@ -92,8 +135,12 @@ class Decoder:
         self._head = None
         return head.removeprefix(_BOM)
 
+    def _is_between(self) -> bool:
+        """Whether nothing of an event was read that did not become whole yet."""
+        return not (self._rest_size or self._size or self._name)
+
     def _whole_events(self, chunk: bytes) -> list[Event] | None:
-        if b"\r" in chunk or len(chunk) > self._max:
+        if len(chunk) > self._max:
             return None
         events = []
         last_id = self._id
@@ -178,3 +225,9 @@ class Decoder:
         event = Event(b"\n".join(self._data), self._name or "message", self._id)
         self._data, self._size, self._name = [], 0, ""
         return event
+
+
+def _parted(chunk: bytes) -> tuple[bytes, bytes]:
+    """Return what ends with an empty line, and what follows it."""
+    end = chunk.rfind(b"\n\n")
+    return (chunk[: end + 2], chunk[end + 2 :]) if end >= 0 else (b"", chunk)

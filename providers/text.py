@@ -92,6 +92,11 @@ def load_lines(data: bytes) -> list[Any]:
     return [None if line == b"[DONE]" else load_json(line) for line in lines]
 
 
+def is_costly(data: bytes) -> bool:
+    """Whether JSON is made to cost much rather than to say something."""
+    return len(data) > MAX_CONTAINERS and data.count(b"{") + data.count(b"[") > MAX_CONTAINERS
+
+
 def _check_size(data: bytes) -> None:
-    if len(data) > MAX_CONTAINERS and data.count(b"{") + data.count(b"[") > MAX_CONTAINERS:
+    if is_costly(data):
         raise ValueError("too many objects and lists")

@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from ..base import (
     ChatMessage,
     ChatRequest,
@@ -18,6 +20,7 @@ from ..base import (
 )
 from ..errors import BrokenStream, ProviderError
 from ..faults import fault_in_stream
+from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events
 from .reading import (
@@ -205,11 +208,12 @@ def _stop_thinking(body: dict[str, Any], request: ChatRequest) -> None:
     body |= _sampling(request)
 
 
-class MessagesReader:
+class MessagesReader(Framed):
     """The events of one message, turned into parts. Pure: data in, parts out."""
 
     def __init__(self) -> None:
         self.done = False
+        self.text_only = True
         self._counts: dict[str, int] = {}
         self._finish: str | None = None
         self._error: ProviderError | None = None
@@ -225,6 +229,16 @@ class MessagesReader:
         for event in objects(data):
             self._event(event, parts)
         return parts
+
+    def only_text(self, data: bytes) -> str | None:
+        try:
+            event = orjson.loads(data)
+            if event["type"] == "content_block_delta" and event["delta"]["type"] == "text_delta":
+                text = event["delta"]["text"]
+                return text if type(text) is str and "\0" not in text else None
+        except (ValueError, LookupError, TypeError):
+            pass
+        return None
 
     def _event(self, event: dict[str, Any], parts: list[StreamPart]) -> None:
         kind = event.get("type")
@@ -279,8 +293,10 @@ class MessagesReader:
             return
         kind = piece.get("type")
         if kind in ("text", "text_delta"):
-            if isinstance(text := piece.get("text"), str) and (text := self._text.feed(text)):
-                parts.append(TextDelta(text))
+            if isinstance(text := piece.get("text"), str):
+                if text := self._text.feed(text):
+                    parts.append(TextDelta(text))
+                self.text_only = not self._text.holds
         elif (
             kind in ("thinking", "thinking_delta")
             and isinstance(thought := piece.get("thinking"), str)

@@ -23,6 +23,7 @@ from ..errors import (
     ProviderOverloaded,
 )
 from ..faults import fault_in_stream
+from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events
 from .reading import (
@@ -78,6 +79,8 @@ _FAILED: dict[str, type[ProviderError]] = {
     "insufficient_system_resource": ProviderOverloaded,
 }
 
+# Where a delta says something beside its content.
+_SAID_ELSEWHERE = ("reasoning_content", "reasoning", "reasoning_details", "refusal")
 # Nobody asks for several answers, and no model has so many hosts.
 _MOST_CHOICES = 100
 _MOST_HOSTS = 100
@@ -167,7 +170,7 @@ def drop_parameter(body: dict[str, Any], name: str, tried: set[str]) -> bool:
     return True
 
 
-class ChatReader:
+class ChatReader(Framed):
     """The chunks of one answer, turned into parts. Pure: data in, parts out.
 
     What can only be told at the end (how it finished, an error that more chunks
@@ -187,15 +190,11 @@ class ChatReader:
         # Reasoning came in a field of its own: then a tag in the text is text,
         # and `reasoning_details` repeats what has been read.
         self._own_field = False
-        # Nothing is held back, and no tag can be about to begin.
-        self._text_only = False
-
-    @property
-    def ending(self) -> bool:
-        return self._finish is not None
+        self.ending = False
+        self.text_only = False
 
     def feed(self, data: bytes) -> Sequence[StreamPart]:
-        if self._text_only and (piece := self._only_text(data)):
+        if self.text_only and (piece := self.only_text(data)):
             return (TextDelta(piece),)
         parts: list[StreamPart] = []
         for chunk in objects(data):
@@ -205,11 +204,8 @@ class ChatReader:
                 self._chunk(chunk, parts)
         return parts
 
-    def _only_text(self, data: bytes) -> str | None:
-        """Return the text of a chunk that is a piece of text and nothing else.
-
-        That is nearly every chunk of an answer. All others go the thorough way.
-        """
+    def only_text(self, data: bytes) -> str | None:
+        # That is nearly every chunk of an answer. All others go the thorough way.
         try:
             chunk = orjson.loads(data)
             (choice,) = chunk["choices"]
@@ -218,13 +214,13 @@ class ChatReader:
             if (
                 type(piece) is str  # and clean: orjson takes no lone surrogate
                 and "\0" not in piece
-                and (len(delta) == 1 or (len(delta) == 2 and "role" in delta))
+                and (len(delta) == 1 or not any(map(delta.get, _SAID_ELSEWHERE)))
                 and not choice.get("finish_reason")
                 and not choice.get("index")
                 and not choice.get("usage")
                 and not chunk.get("usage")
-                and "error" not in chunk
-                and "x_groq" not in chunk
+                and not tells_error(chunk)
+                and not chunk.get("x_groq")
             ):
                 return str(piece)
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -290,6 +286,7 @@ class ChatReader:
     def _choice(self, choice: dict[str, Any], parts: list[StreamPart]) -> None:
         if reason := choice.get("finish_reason"):
             self._finish = named(reason)
+            self.ending = True
         if usage := choice.get("usage"):
             _count(usage, parts)
         delta = choice.get("delta")
@@ -341,7 +338,7 @@ class ChatReader:
                 parts.append(TextDelta(text))
         else:
             parts += self._tags.feed(text)
-        self._text_only = self._tags.passed and not self._text.holds
+        self.text_only = self._tags.passed and not self._text.holds
 
     def _pieces(self, content: list[Any], parts: list[StreamPart]) -> None:
         for piece in content:

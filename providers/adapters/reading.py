@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
+from ..decoding import Body
 from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress
 from ..faults import fault_in_stream, seal, unreadable
+from ..frames import Frame, Framed, learn
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines
@@ -35,6 +37,9 @@ _MAX_CURSOR = 2000
 # No count is higher; one that is would not fit into a database, nor into JavaScript.
 _MOST = 2**53
 _MAX_DEPTH = 8
+# So many frames are learnt in vain.
+_MOST_TRIES = 8
+_SPOKEN = (TextDelta, ReasoningDelta)
 
 
 class Reader(Protocol):
@@ -92,21 +97,22 @@ async def read_answer(
         over = False
         try:
             async with ask() as (chunks, body):
+                parts = Parts(reader, body)
                 # The connection may stay open long after the end.
                 while not (over or reader.done):
-                    batch: Iterable[Event]
+                    said: Iterable[StreamPart]
                     try:
                         if reader.ending:
                             # Once for all: what follows may drip.
                             leave_at = leave_at or loop.time() + LINGER
                             async with asyncio.timeout_at(leave_at):
-                                batch = body.feed(await anext(chunks))
+                                said = parts.feed(await anext(chunks))
                         else:
-                            batch = body.feed(await anext(chunks))
+                            said = parts.feed(await anext(chunks))
                     except StopAsyncIteration:
-                        over, batch = True, body.end()
-                    for part in _said(reader, batch):
-                        if isinstance(part, TextDelta | ReasoningDelta):
+                        over, said = True, parts.end()
+                    for part in said:
+                        if isinstance(part, _SPOKEN):
                             chars += len(part.text)
                             # It was not the end yet.
                             leave_at = None
@@ -125,7 +131,7 @@ async def read_answer(
             if not (over and reader.done) or isinstance(exc, AnswerTooLarge):
                 broken = exc
         for part in reader.rest():
-            if isinstance(part, TextDelta | ReasoningDelta):
+            if isinstance(part, _SPOKEN):
                 if isinstance(broken, AnswerTooLarge):
                     continue
                 chars += len(part.text)
@@ -153,6 +159,40 @@ async def read_answer(
             return
 
 
+class Parts:
+    """What a body says, chunk by chunk: through its reader, or past it where a frame is known."""
+
+    def __init__(self, reader: Reader, body: Body) -> None:
+        self._reader = reader
+        self._body = body
+        self._framed = reader if isinstance(reader, Framed) else None
+        self._frame: Frame | None = None
+        self._tries = _MOST_TRIES
+
+    def feed(self, chunk: bytes) -> Iterable[StreamPart]:
+        if self._frame is not None and self._framed is not None and self._framed.text_only:
+            text = self._body.take(chunk, self._frame)
+            if text is not None:
+                self._tries = _MOST_TRIES
+                return (TextDelta(text),) if text else ()
+        batch = self._body.feed(chunk)
+        if self._framed is None or not self._tries:
+            return _said(self._reader, batch)
+        return self._learning(batch, self._framed)
+
+    def end(self) -> Iterator[StreamPart]:
+        return _said(self._reader, self._body.end())
+
+    def _learning(self, batch: Sequence[Event], reader: Framed) -> Iterator[StreamPart]:
+        part: StreamPart | None = None
+        for part in _said(self._reader, batch):
+            yield part
+        if type(part) is TextDelta and reader.text_only:
+            # Where each event is framed anew, that is not tried for ever.
+            self._tries -= 1
+            self._frame = learn(batch[-1].data, batch[-1].name, reader.only_text) or self._frame
+
+
 def _said(reader: Reader, batch: Iterable[Event]) -> Iterator[StreamPart]:
     """Yield what events that came at once say, neighbouring pieces of text as one.
 
@@ -169,7 +209,7 @@ def _said(reader: Reader, batch: Iterable[Event]) -> Iterator[StreamPart]:
                 if texts:
                     yield kind("".join(texts))
                     texts = []
-                if isinstance(part, TextDelta | ReasoningDelta):
+                if isinstance(part, _SPOKEN):
                     kind = type(part)
                     texts.append(part.text)
                 else:
