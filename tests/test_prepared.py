@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
 from chat.models import ChatSession, IdempotencyKey, Message, Worker
@@ -83,6 +83,27 @@ def test_two_updates_run_together_and_the_second_is_counted(django_user_model):
     assert both.run((session.pk, "c"), (uuid.uuid4(), "")) == 0
     assert both.run((uuid.uuid4(), "d"), (message.pk, "e")) == 1
     assert ChatSession.objects.values_list("title", "messages__content").get() == ("c", "e")
+
+
+def test_errors_are_those_of_the_orm(django_user_model):
+    session = session_of(django_user_model.objects.create(username="alice"), "a")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        prepared.insert([session])
+    by_title = Select(lambda title: ChatSession.objects.filter(title=title))
+    with transaction.atomic():
+        transaction.set_rollback(True)
+        with pytest.raises(transaction.TransactionManagementError):
+            by_title.first("a")
+        transaction.set_rollback(False)
+    assert by_title.first("a") == session
+
+
+def test_what_is_the_same_each_time_is_kept_as_it_is(django_user_model):
+    user = django_user_model.objects.create(username="alice")
+    title = "100 %s '); -- \\ 中文"
+    session_of(user, title)
+    named = Select(lambda user: ChatSession.objects.filter(user=user, title=title, title__contains="%s"))
+    assert [session.title for session in named.objects(user.pk)] == [title]
 
 
 def test_rows_are_inserted_at_once(django_user_model, django_assert_num_queries):
