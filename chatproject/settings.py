@@ -139,6 +139,7 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     }
     DATABASE["CONN_MAX_AGE"] = None
 elif DATABASE["ENGINE"] == "django.db.backends.postgresql":
+    DATABASE["ENGINE"] = "chatproject.postgresql"  # Django's, with a pool that gives out no dead connection
     DATABASE["OPTIONS"] = {
         **DATABASE.get("OPTIONS", {}),
         "pool": {
@@ -150,7 +151,6 @@ elif DATABASE["ENGINE"] == "django.db.backends.postgresql":
         },
     }
     DATABASE["CONN_MAX_AGE"] = 0  # every unit of work gives its connection back to the pool
-    DATABASE["CONN_HEALTH_CHECKS"] = True  # after a restart of the server, no unit gets a dead one
 else:
     raise ImproperlyConfigured("DATABASE_URL must begin with sqlite:// or postgres://.")
 DATABASES = {"default": DATABASE}
