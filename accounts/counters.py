@@ -1,11 +1,10 @@
 """Counters that are exact whichever thread or process counts, kept in the database.
 
-django-ratelimit counts through Django's cache interface: `add`, and where the
-counter is already there, `incr`. Each is one statement here, in which an
-expired row counts as absent, so nobody is counted twice or not at all. With
-`REDIS_URL` set, Redis counts instead.
+Everything that counts is one statement, in which an expired row counts as absent, so
+nobody is counted twice or not at all. With `REDIS_URL` set, Redis counts instead.
 """
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +14,22 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import RateCounter
+from chatproject.prepared import Sql
 
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+TABLE, KEY = f'"{RateCounter._meta.db_table}"', '"key"'
+
+_COUNT = Sql(
+    lambda name, first, end, delta, now: (
+        f"INSERT INTO {TABLE} ({KEY}, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608 (names of ours)
+        f" ON CONFLICT ({KEY}) DO UPDATE SET"
+        f" count = CASE WHEN {TABLE}.expires_at > %s THEN {TABLE}.count + %s ELSE excluded.count END,"
+        f" expires_at = CASE WHEN {TABLE}.expires_at > %s THEN {TABLE}.expires_at"
+        " ELSE excluded.expires_at END RETURNING count",
+        [name, first, end, now, delta, now],
+    )
+)
 
 
 class DatabaseCounterCache(BaseCache):
@@ -44,8 +57,8 @@ class DatabaseCounterCache(BaseCache):
         else:
             with connection.cursor() as cursor:
                 cursor.execute(
-                    f"UPDATE {_table()} SET count = count + %s"  # noqa: S608 (a name of ours)
-                    f" WHERE {_key()} = %s AND expires_at > %s RETURNING count",
+                    f"UPDATE {TABLE} SET count = count + %s"  # noqa: S608 (a name of ours)
+                    f" WHERE {KEY} = %s AND expires_at > %s RETURNING count",
                     [delta, self._name(key, version), _time(timezone.now())],
                 )
                 row = cursor.fetchone()
@@ -68,13 +81,17 @@ class DatabaseCounterCache(BaseCache):
     ) -> bool:
         if isinstance(value, bool) or not isinstance(value, int):
             raise TypeError("this cache holds whole numbers only")
+        name, end = self._name(key, version), self._end(timeout)
+        return self._insert(name, value, end, only_if_absent=only_if_absent)
+
+    def _insert(self, name: str, value: int, end: datetime, *, only_if_absent: bool) -> bool:
         sql = (
-            f"INSERT INTO {_table()} ({_key()}, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608
-            f" ON CONFLICT ({_key()}) DO UPDATE SET count = excluded.count, expires_at = excluded.expires_at"
+            f"INSERT INTO {TABLE} ({KEY}, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608
+            f" ON CONFLICT ({KEY}) DO UPDATE SET count = excluded.count, expires_at = excluded.expires_at"
         )
-        params = [self._name(key, version), value, _time(self._end(timeout))]
+        params = [name, value, _time(end)]
         if only_if_absent:
-            sql += f" WHERE {_table()}.expires_at <= %s"
+            sql += f" WHERE {TABLE}.expires_at <= %s"
             params.append(_time(timezone.now()))
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
@@ -92,17 +109,33 @@ class DatabaseCounterCache(BaseCache):
         return NEVER if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
+class LimitsCache(DatabaseCounterCache):
+    """The same for django-ratelimit, which calls `add`, and where that says no, `incr`: in one statement.
+
+    So `add` always says no, and only notes what the counter is to begin with.
+    """
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        super().__init__(location, params)
+        self._noted = threading.local()
+
+    def add(self, key: str, value: int, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+        self._noted.counter = self._name(key, version), value, self._end(timeout)
+        return False
+
+    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
+        name, value, end = self._noted.__dict__.pop("counter", ("", 0, NEVER))
+        if name != self._name(key, version):
+            return super().incr(key, delta, version)
+        if not connection.features.can_return_rows_from_bulk_insert:
+            added = self._insert(name, value, end, only_if_absent=True)
+            return value if added else super().incr(key, delta, version)
+        return int(_COUNT.rows(name, value, end, delta, timezone.now())[0][0])
+
+
 def purge_expired() -> int:
     """Delete the counters whose time is over, and return how many there were."""
     return RateCounter.objects.filter(expires_at__lte=timezone.now()).delete()[0]
-
-
-def _table() -> str:
-    return connection.ops.quote_name(RateCounter._meta.db_table)
-
-
-def _key() -> str:
-    return connection.ops.quote_name("key")
 
 
 def _time(moment: datetime) -> Any:

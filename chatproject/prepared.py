@@ -105,6 +105,19 @@ class Statement:
         raise NotImplementedError
 
 
+class Sql(Statement):
+    """`build` returns a statement that no queryset can say, and its parameters in their order."""
+
+    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
+        sql, params = self._build(*(Parameter(name) for name in self._names))
+        return sql, params, []
+
+    def rows(self, *values: Any) -> list[tuple[Any, ...]]:
+        """Run it, and return its rows."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        return self.finished(connection).fetched(values, connection)
+
+
 class Select(Statement, Generic[M]):
     """`build` returns a queryset of whole objects, or one of `values_list`."""
 

@@ -168,7 +168,7 @@ else:
     CACHES = {
         "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
         # In-process counters would be one limit per process; a row counts for all of them.
-        "limits": {"BACKEND": "accounts.counters.DatabaseCounterCache"},
+        "limits": {"BACKEND": "accounts.counters.LimitsCache"},
     }
 RATELIMIT_USE_CACHE = "limits"
 # W001: our counter cache is unknown to django-ratelimit; tests show that it counts exactly.
