@@ -17,7 +17,7 @@ from rest_framework.request import Request
 
 from accounts.models import User
 from accounts.refusals import CsrfFailed, OtherUser
-from accounts.tokens import AccessToken, TokenError, active_user, holder
+from accounts.tokens import AccessToken, TokenError, access_token, active_user, holder
 
 # A token of ours has about 300 characters; more is not worth decoding.
 MAX_TOKEN_CHARS = 4096
@@ -34,8 +34,7 @@ class BearerAuthentication(BaseAuthentication):
         if not credentials.isascii() or len(credentials) > MAX_TOKEN_CHARS:
             raise AuthenticationFailed
         try:
-            # simplejwt's annotations ask for a token where its code takes the text of one.
-            token = AccessToken(credentials)  # type: ignore[arg-type]
+            token = access_token(credentials)
         except TokenError as exc:
             raise AuthenticationFailed from exc
         user = holder(token)

@@ -5,6 +5,7 @@ token is good for one use. None of them is stored; the blacklist knows ended
 ones by their id alone.
 """
 
+from functools import lru_cache
 from typing import Any, Self
 
 from django.db import transaction
@@ -14,14 +15,24 @@ from rest_framework_simplejwt import tokens
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.utils import datetime_from_epoch
+from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
 
 from accounts.models import User
 from chatproject.prepared import Select
 
 PASSWORD_CLAIM = "pwd"  # noqa: S105 (the claim's name)
 
-__all__ = ["AccessToken", "RefreshToken", "TokenError", "end", "holder", "pair", "purge_expired", "rotated"]
+__all__ = [
+    "AccessToken",
+    "RefreshToken",
+    "TokenError",
+    "access_token",
+    "end",
+    "holder",
+    "pair",
+    "purge_expired",
+    "rotated",
+]
 
 _ACTIVE = Select(lambda user: User.objects.filter(pk=user, is_active=True))
 
@@ -60,6 +71,22 @@ class RefreshToken(BoundToken, tokens.RefreshToken):  # type: ignore[misc]  # ou
                 },
             )
             return BlacklistedToken.objects.get_or_create(token=known)[1]
+
+
+def access_token(text: str) -> AccessToken:
+    """Read an access token; raises `TokenError`. Nobody may change it: others are given the same.
+
+    What is true of its text for good is found out once, and whether it has ended every time.
+    """
+    token = _read(text)
+    token.check_exp(current_time=aware_utcnow())
+    return token
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> AccessToken:
+    # simplejwt's annotations ask for a token where its code takes the text of one.
+    return AccessToken(text)  # type: ignore[arg-type]
 
 
 def holder(token: tokens.Token) -> User | None:

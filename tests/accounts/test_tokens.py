@@ -238,3 +238,18 @@ def test_a_token_does_not_give_the_session_hash_away() -> None:
 
     assert user.get_session_auth_hash() not in str(claims)
     assert user.password not in str(claims)
+
+
+def test_an_access_token_that_was_read_before_ends_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from accounts import tokens
+    from accounts.models import User as Account
+
+    token = tokens.AccessToken.for_user(Account(pk=1, password="x"))
+    text = str(token)
+    assert tokens.access_token(text).payload == tokens.access_token(text).payload == token.payload
+
+    at_its_end = token.current_time + token.lifetime
+    monkeypatch.setattr(tokens, "aware_utcnow", lambda: at_its_end)
+
+    with pytest.raises(tokens.TokenError):
+        tokens.access_token(text)
