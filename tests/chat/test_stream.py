@@ -199,6 +199,22 @@ def test_error_events_speak_the_clients_language(alice: User, upstream: Upstream
     assert english.error["error"].isascii()
 
 
+def test_refusals_of_what_was_sent_speak_the_clients_language(alice: User) -> None:
+    body = {"message": "Hi", "provider": "demo", "model": "m" * 201}
+
+    def refused(language: str) -> str:
+        response = alice.post("/api/chat/stream", json=body, headers={"Accept-Language": language})
+        assert response.status_code == 400
+        text: str = response.json()["fields"]["model"][0]
+        return text
+
+    texts = [refused(language) for language in ("zh-hans", "en", "zh-hans")]
+
+    assert re.search(r"[\u4e00-\u9fff]", texts[0])
+    assert texts[1].isascii()
+    assert texts[2] == texts[0]
+
+
 def test_the_key_goes_to_the_provider_and_nowhere_else(
     alice: User, upstream: Upstream, server: Server
 ) -> None:
