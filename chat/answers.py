@@ -315,7 +315,7 @@ class RunningAnswer:
                 if reader.taken < len(self.pieces):
                     batch = self._take(reader)
                 elif self.outcome is not None:
-                    yield final(self, self.outcome, Position(reader.reasoning, reader.content))
+                    yield events.Last(final(self, self.outcome, Position(reader.reasoning, reader.content)))
                     return
                 else:
                     batch = b""

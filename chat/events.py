@@ -11,6 +11,12 @@ import orjson
 PING = b": ping\n"
 
 
+class Last(bytes):
+    """What ends a stream: it can be sent together with the end of the response, in one write."""
+
+    __slots__ = ()
+
+
 class Position(NamedTuple):
     """How much of a message a reader has, in characters."""
 

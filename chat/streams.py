@@ -118,7 +118,7 @@ async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[
         async for batch, at in steps:
             if not batch and leaving:
                 data = {"messageId": str(message_id), **error_data(faults.SHUTTING_DOWN)}
-                yield events.encode("error", message_id, at, data)
+                yield events.Last(events.encode("error", message_id, at, data))
                 return
             if not batch and loop.time() - sent_at >= answers.PING_SECONDS:
                 batch = events.PING
@@ -152,7 +152,7 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
             asked.cancel()
         if row is None:
             data = {"messageId": str(message_id), **error_data(faults.DELETED)}
-            yield events.encode("error", message_id, position, data), position
+            yield events.Last(events.encode("error", message_id, position, data)), position
             return
         if row.reset:
             position = events.START
@@ -166,7 +166,7 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
             batch += events.encode("message", message_id, position, {"content": row.content})
         if row.end is not None:
             name, data = row.end
-            yield batch + events.encode(name, message_id, position, data), position
+            yield events.Last(batch + events.encode(name, message_id, position, data)), position
             return
         yield batch, position
         await asyncio.sleep(POLL_SECONDS)

@@ -23,6 +23,7 @@ from django.urls import set_script_prefix
 from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
+from chat.events import Last
 from chat.responses import EventStreamResponse
 from chatproject.db import quietest_lane
 from chatproject.errors import error_response
@@ -153,7 +154,10 @@ class ApiHandler(Handler):
         async with response.batches() as batches:
             async for batch in batches:
                 if len(batch) <= self.chunk_size:
-                    await send({"type": "http.response.body", "body": batch, "more_body": True})
+                    more = type(batch) is not Last
+                    await send({"type": "http.response.body", "body": batch, "more_body": more})
+                    if not more:
+                        return
                     continue
                 for chunk, _ in self.chunk_bytes(batch):
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})

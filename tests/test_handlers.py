@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver, path
 from django.utils import translation
 
+from chat.events import Last
 from chat.responses import EventStreamResponse
 from chatproject import handlers
 from chatproject.middleware import is_api
@@ -53,6 +54,17 @@ async def numbers() -> AsyncGenerator[bytes, None]:
         closed.append("events")
 
 
+async def ending(request: HttpRequest, size: int) -> EventStreamResponse:
+    async def events() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"first"
+            yield Last(b"x" * size)
+        finally:
+            closed.append("ending")
+
+    return EventStreamResponse(events())
+
+
 async def broken(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a fault of ours")
 
@@ -65,6 +77,7 @@ urlpatterns = [
     path("api/whole", whole),
     path("api/waiting", waiting),
     path("api/streamed", streamed),
+    path("api/ending/<int:size>", ending),
     path("api/broken", broken),
     path("page", page),
 ]
@@ -216,6 +229,16 @@ async def test_a_stream_speaks_its_language_and_is_sent_in_pieces_that_a_server_
     assert max(len(message.get("body", b"")) for message in call.sent) == 1 << 16
     assert call.body.count(b"x") == 200_000
     assert all(message["more_body"] for message in call.sent[1:])
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+async def test_the_last_of_a_stream_ends_the_response(size: int) -> None:
+    call = Call(f"/api/ending/{size}")
+    await call.run()
+    assert call.body == b"first" + b"x" * size
+    assert [message.get("more_body", False) for message in call.sent[1:]][-2:] == [True, False]
+    assert len(call.sent) == (3 if size == 10 else 7)
+    assert closed == ["ending"]
 
 
 async def test_a_fault_of_ours_has_the_headers_of_every_answer(caplog: pytest.LogCaptureFixture) -> None:
