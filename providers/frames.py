@@ -54,11 +54,11 @@ class Frame:
     def take(self, events: bytes) -> tuple[str, int] | None:
         """Return the text of whole events, and how many they are; `None` where not all are in the frame."""
         start, stop = len(self._before), len(events) - len(self._end)
-        if start > stop or not events.startswith(self._before) or not events.endswith(self._end):
+        if not events.startswith(self._before) or not events.endswith(self._end):
             return None
         if stop - start >= start:
             return self._take_some(events, start, stop)
-        # There is no room for another.
+        # There is no room for another. Where the two overlap there are not even two quotes.
         if self._padding:
             written = events[start - 1 : stop].rstrip(self._padding)
             if not written.endswith(self._fixed, 1):

@@ -136,17 +136,19 @@ def framed(make: Event) -> st.SearchStrategy[bytes]:
     return st.builds(make, text, st.integers(0, 4), st.sampled_from([b"m", b"m", b"m", b"word", b"x"]))
 
 
-def spoilt(event: bytes, at: int, by: bytes) -> bytes:
-    """Return an event with something put into it, or cut out of it."""
+def spoilt(event: bytes, at: int, by: bytes, put: bool) -> bytes:
+    """Return an event with something put into it or in the place of something, or cut out of it."""
     at %= len(event)
-    return event[:at] + by + event[at + (not by) :]
+    return event[:at] + by + event[at + (0 if put and by else len(by) or 1) :]
 
 
 @st.composite
 def bodies(draw: Any, make: Event) -> list[bytes]:
     """A body in pieces: mostly texts in one frame, some of them hostile, and whatever else there may be."""
     good = st.builds(make, WRITTEN | st.just(b"word"), st.integers(0, 4))
-    bad = st.builds(spoilt, framed(make), st.integers(0, 400), st.one_of(HOSTILE, st.just(b"")))
+    bad = st.builds(
+        spoilt, framed(make), st.integers(0, 400), st.one_of(HOSTILE, st.just(b"")), st.booleans()
+    )
     pieces = draw(st.lists(st.one_of(good, good, good, framed(make), OTHERS, bad), max_size=12))
     events = [make(b"First words"), *pieces]
     if draw(st.booleans()):
@@ -317,6 +319,26 @@ def test_of_two_members_of_one_name_the_one_that_is_read_is_framed():
     assert frame is not None
     assert frame.take(b"data: %b\n\n" % data.replace(b'"word"}', b'"other"}')) == ("other", 1)
     assert frame.take(b"data: %b\n\n" % data.replace(b'"word",', b'"other",')) is None
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("many", [False, True])
+def test_what_is_near_to_a_frame_is_not_in_it(dialect, many):
+    reader, make = DIALECTS[dialect]
+    head, tail = make(b"word", pad=3).split(b"word")
+    near = [
+        head + tail[1:],
+        head[:-1] + tail,
+        make(b"a", pad=3).replace(b"null}]", b'"ab"}]').replace(b'"}}', b'"]}').replace(b'"}  ', b'"]  '),
+        make(b"a", pad=3).replace(b"}\n\n", b"]\n\n"),
+        make(b"a", pad=3).replace(b"null", b"nul1").replace(b'"index":0', b'"index":1'),
+    ]
+    first = [make(b"First", pad=1), make(b"word", pad=2) * 5]
+    for event in near:
+        last = make(b"b", pad=1)
+        chunks = [*first, make(b"a") + event + last * 3] if many else [*first, event, last]
+
+        assert outcome(reader(), EventBody(), chunks) == outcome(reader(), ThoroughBody(), chunks)
 
 
 def test_an_event_named_error_is_no_frame():
