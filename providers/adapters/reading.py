@@ -39,6 +39,8 @@ _MOST = 2**53
 _MAX_DEPTH = 8
 # So many frames are learnt in vain.
 _MOST_TRIES = 8
+# So much of a chunk is looked at together.
+_PORTION = 16 << 10
 _SPOKEN = (TextDelta, ReasoningDelta)
 
 
@@ -170,6 +172,8 @@ class Parts:
         self._tries = _MOST_TRIES
 
     def feed(self, chunk: bytes) -> Iterable[StreamPart]:
+        if len(chunk) > _PORTION and self._framed is not None:
+            return _joined(self._portions(chunk))
         if self._frame is not None and self._framed is not None and self._framed.text_only:
             text = self._body.take(chunk, self._frame)
             if text is not None:
@@ -181,7 +185,12 @@ class Parts:
         return self._learning(batch, self._framed)
 
     def end(self) -> Iterator[StreamPart]:
-        return _said(self._reader, self._body.end())
+        return _joined(part for event in self._body.end() for part in _fed(self._reader, event))
+
+    def _portions(self, chunk: bytes) -> Iterator[StreamPart]:
+        """Read a large chunk bit by bit: a frame learnt from its beginning is of use for the rest of it."""
+        for at in range(0, len(chunk), _PORTION):
+            yield from self.feed(chunk[at : at + _PORTION])
 
     def _learning(self, batch: Sequence[Event], reader: Framed) -> Iterator[StreamPart]:
         part: StreamPart | None = None
@@ -193,27 +202,37 @@ class Parts:
             self._frame = learn(batch[-1].data, batch[-1].name, reader.only_text) or self._frame
 
 
-def _said(reader: Reader, batch: Iterable[Event]) -> Iterator[StreamPart]:
-    """Yield what events that came at once say, neighbouring pieces of text as one.
+def _said(reader: Reader, batch: Sequence[Event]) -> Iterable[StreamPart]:
+    if len(batch) == 1:
+        parts = _fed(reader, batch[0])
+        return _joined(parts) if len(parts) > 1 else parts
+    return _joined(part for event in batch for part in _fed(reader, event))
+
+
+def _fed(reader: Reader, event: Event) -> Sequence[StreamPart]:
+    return reader.feed(event.data if event.name != "error" else _error(event.data))
+
+
+def _joined(parts: Iterable[StreamPart]) -> Iterator[StreamPart]:
+    """Yield what came at once, neighbouring pieces of text as one.
 
     Where nothing waits, each piece comes by itself; under load this spares most of what a piece costs.
     """
     kind: type[TextDelta] | type[ReasoningDelta] = TextDelta
     texts: list[str] = []
     try:
-        for event in batch:
-            for part in reader.feed(event.data if event.name != "error" else _error(event.data)):
-                if type(part) is kind:
-                    texts.append(part.text)
-                    continue
-                if texts:
-                    yield kind("".join(texts))
-                    texts = []
-                if isinstance(part, _SPOKEN):
-                    kind = type(part)
-                    texts.append(part.text)
-                else:
-                    yield part
+        for part in parts:
+            if type(part) is kind:
+                texts.append(part.text)
+                continue
+            if texts:
+                yield kind("".join(texts))
+                texts = []
+            if isinstance(part, _SPOKEN):
+                kind = type(part)
+                texts.append(part.text)
+            else:
+                yield part
     except ProviderError:
         if texts:
             yield kind("".join(texts))

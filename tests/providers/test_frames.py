@@ -189,6 +189,8 @@ def test_events_are_the_same_however_they_are_cut(data):
     [
         [b"\\u00", b"41"],
         [b"\\ud83d", b"\\ude00"],
+        [b"\\ud83d", b"x"],
+        [b"a\\ud83d", b"", b"x"],
         [b"\xf0\x9f", b"\x98\x80"],
         [b"a\\", b"b"],
         [b"a\\\\", b"b"],
@@ -235,6 +237,19 @@ def test_texts_that_are_framed_alike_pass_the_reader_by(dialect, size):
 
     assert text_of(said) == "First" + "".join(texts)
     assert len(given) == 1
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_most_of_a_large_chunk_passes_the_reader_by(dialect):
+    new_reader, make = DIALECTS[dialect]
+    reader = new_reader()
+    given = read_by(reader)
+    body = make(b" word", pad=2) * 2000 + b"data: [DONE]\n\n"
+
+    said = outcome(reader, EventBody(), [body])
+
+    assert said[0] == [TextDelta(" word" * 2000)]
+    assert len(given) < 300
 
 
 def test_a_frame_that_changes_is_learnt_anew():
@@ -339,6 +354,40 @@ def test_what_is_near_to_a_frame_is_not_in_it(dialect, many):
         chunks = [*first, make(b"a") + event + last * 3] if many else [*first, event, last]
 
         assert outcome(reader(), EventBody(), chunks) == outcome(reader(), ThoroughBody(), chunks)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize(
+    "begun",
+    [b"event: error\r\n", b"data: {}\r\n", b"data: {}\r", b"\r", b"da\r\nda", b"data: " + b" " * 5000],
+)
+def test_what_has_begun_before_is_not_passed_over(dialect, begun):
+    reader, make = DIALECTS[dialect]
+    after = make(b"last")
+    chunks = [make(b"First"), make(b" a"), begun, make(b" b"), b"\n" + after, b"\n", after, make(b".")]
+
+    assert outcome(reader(), EventBody(), chunks) == outcome(reader(), ThoroughBody(), chunks)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("end", [b"\r\r", b"\r\n\r\n", b"\n\r\n"])
+def test_an_event_behind_the_framed_ones_does_not_wait(dialect, end):
+    reader, make = DIALECTS[dialect]
+    chunks = [make(b"First"), make(b" a") + make(b" b").replace(b"\n\n", end), make(b" c")]
+
+    said = outcome(reader(), EventBody(), chunks)
+
+    assert said[1] == [TextDelta(" a b")]
+
+
+def test_only_so_much_is_kept_of_an_event_behind_the_framed_ones():
+    decoder = Decoder()
+    decoder.feed(chat(b"First"))
+    frame = learn(chat(b"First")[6:-2], "message", ChatReader().only_text)
+    assert frame is not None
+
+    assert decoder.take(chat(b" a") + b"data: " + b"x" * 4091, frame) is None
+    assert decoder.take(chat(b" a") + b"data: " + b"x" * 4090, frame) == " a"
 
 
 def test_an_event_named_error_is_no_frame():
