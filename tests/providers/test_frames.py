@@ -150,7 +150,7 @@ def bodies(draw: Any, make: Event) -> list[bytes]:
         spoilt, framed(make), st.integers(0, 400), st.one_of(HOSTILE, st.just(b"")), st.booleans()
     )
     pieces = draw(st.lists(st.one_of(good, good, good, framed(make), OTHERS, bad), max_size=12))
-    events = [make(b"First words"), *pieces]
+    events = [make(b"First words", pad=3), *pieces]
     if draw(st.booleans()):
         return events
     body = b"".join(events)
@@ -208,7 +208,11 @@ def test_events_are_the_same_however_they_are_cut(data):
 @pytest.mark.parametrize("way", ["one by one", "together", "cut"])
 def test_what_two_texts_say_they_do_not_say_together(dialect, texts, way):
     reader, make = DIALECTS[dialect]
-    events = [make(b"First"), make(b" words"), *(make(text, pad=n) for n, text in enumerate(texts, 1))]
+    events = [
+        make(b"First", pad=4),
+        make(b" words", pad=3),
+        *(make(text, pad=n) for n, text in enumerate(texts, 1)),
+    ]
     rest = b"".join(events[1:])
     chunks = {
         "one by one": events,
@@ -364,7 +368,7 @@ def test_what_is_near_to_a_frame_is_not_in_it(dialect, many):
 def test_what_has_begun_before_is_not_passed_over(dialect, begun):
     reader, make = DIALECTS[dialect]
     after = make(b"last")
-    chunks = [make(b"First"), make(b" a"), begun, make(b" b"), b"\n" + after, b"\n", after, make(b".")]
+    chunks = [make(b"First", pad=2), make(b" a"), begun, make(b" b"), b"\n" + after, b"\n", after, make(b".")]
 
     assert outcome(reader(), EventBody(), chunks) == outcome(reader(), ThoroughBody(), chunks)
 
@@ -373,7 +377,7 @@ def test_what_has_begun_before_is_not_passed_over(dialect, begun):
 @pytest.mark.parametrize("end", [b"\r\r", b"\r\n\r\n", b"\n\r\n"])
 def test_an_event_behind_the_framed_ones_does_not_wait(dialect, end):
     reader, make = DIALECTS[dialect]
-    chunks = [make(b"First"), make(b" a") + make(b" b").replace(b"\n\n", end), make(b" c")]
+    chunks = [make(b"First", pad=2), make(b" a") + make(b" b").replace(b"\n\n", end), make(b" c")]
 
     said = outcome(reader(), EventBody(), chunks)
 
