@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet
 
 import aiohappyeyeballs
 import httptools
@@ -79,7 +80,8 @@ class Connections:
         self._context = context
         self._resolve = resolve or self._looked_up
         self._idle: dict[Peer, list[Connection]] = {}
-        self._open: set[Connection] = set()
+        # The event loop keeps those that are open.
+        self._open: WeakSet[Connection] = WeakSet()
 
     async def take(self, peer: Peer) -> "Connection":
         """Return a connection that nobody else uses; raises `httpx.ConnectError` or `ConnectTimeout`."""
@@ -113,7 +115,6 @@ class Connections:
             connection.abort()
 
     def _lost(self, peer: Peer, connection: "Connection") -> None:
-        self._open.discard(connection)
         idle = self._idle.get(peer)
         if idle and connection in idle:
             idle.remove(connection)
