@@ -9,14 +9,15 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Count, Q
 from django.utils import timezone
 from rest_framework.exceptions import NotAuthenticated
 
@@ -25,12 +26,11 @@ from chat.answers import Opening, running
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-from chatproject import prepared
-from chatproject.prepared import Select, Update
+from chatproject.prepared import Both, Insert, Select, Together, Update
 from providers.base import ChatMessage, ChatRequest
 from providers.entries import context_window, output_limit
 from providers.registry import ProviderAccess
-from providers.resolve import resolve
+from providers.resolve import CONFIGS, chosen, resolve
 
 TITLE_CHARS = 50
 NEW_CHAT = "新对话"  # a seed text: stored as it is, whatever the language
@@ -48,39 +48,129 @@ KEY_LIFETIME = timedelta(days=2)
 Status = Message.Status
 CONTINUABLE = {Status.STOPPED, Status.INTERRUPTED, Status.FAILED}
 NOT_SENT = (Status.FAILED, Status.STREAMING)
+# How many messages more than are sent are read, for those that are not.
+SPARE = 5
 
 # --- the statements that every answer takes -------------------------------------------------------
 
+_User = get_user_model()
+_SESSION = [field.attname for field in ChatSession._meta.concrete_fields]
+
 _LOCK_USER = Select(
-    lambda user: get_user_model().objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
+    lambda user: _User.objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
 )
-_KNOWN_KEY = Select(lambda user, key: IdempotencyKey.objects.filter(user_id=user, key=key))
-_BUSY_SESSIONS = Select(
-    lambda user: Message.objects.running().filter(session__user_id=user).values_list("session_id")
+# The rows are locked in the order of the tables, as everything does that locks both: the user's first.
+_LOCK_BOTH = Select(
+    lambda user, session: (
+        _User.objects.select_for_update(no_key=True)
+        .filter(pk=user, chat_sessions__pk=session)
+        .values_list(*(f"chat_sessions__{name}" for name in _SESSION))
+    )
 )
 _OWN_SESSION = Select(
     lambda user, session: ChatSession.objects.select_for_update(no_key=True).filter(user_id=user, pk=session)
 )
-_ENABLED_MODE = Select(lambda mode: Mode.objects.filter(pk=mode, enabled=True))
+_KNOWN_KEY = Select(lambda user, key: IdempotencyKey.objects.filter(user_id=user, key=key))
+_ENABLED_MODE = Select(lambda mode: Mode.objects.filter(pk=mode, enabled=True).order_by())
+# How many answers of a user's are running, and how many in one session; no row where there is none.
+_BUSY = Select(
+    lambda user, session: (
+        Message.objects.running()
+        .filter(session__user_id=user)
+        .order_by()
+        .values("status")
+        .annotate(all=Count("pk"), here=Count("pk", filter=Q(session_id=session)))
+        .values_list("all", "here")
+    )
+)
+_FOR_A_NEW_SESSION = Together(_BUSY, CONFIGS, _ENABLED_MODE)
+
+_NEW_SESSION = Insert(
+    lambda session, user, title, provider, model, mode, now: [
+        ChatSession(
+            id=session,
+            user_id=user,
+            title=title,
+            provider=provider,
+            model=model,
+            mode=mode,
+            created_at=now,
+            updated_at=now,
+        )
+    ]
+)
 _TOUCH = Update(
-    lambda session, title, provider, model, mode, updated_at: (
-        ChatSession.objects.filter(pk=session),
-        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": updated_at},
+    lambda session, user, title, provider, model, mode, now: (
+        ChatSession.objects.filter(pk=session, user_id=user),
+        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": now},
     )
 )
 
 
+def _pending(
+    session: Any, answer: Any, question: Any, provider: Any, model: Any, worker: Any, now: Any
+) -> Message:
+    return Message(
+        id=answer,
+        session_id=session,
+        parent_id=question,
+        role=Message.Role.ASSISTANT,
+        status=Status.STREAMING,
+        provider=provider,
+        model=model,
+        worker_id=worker,
+        created_at=now,
+    )
+
+
+_ANSWER = Insert(
+    lambda session, answer, question, provider, model, worker, now: [
+        _pending(session, answer, question, provider, model, worker, now)
+    ]
+)
+_QUESTION_AND_ANSWER = Insert(
+    lambda session, answer, question, provider, model, worker, now, parent, message: [
+        Message(
+            id=question,
+            session_id=session,
+            parent_id=parent,
+            role=Message.Role.USER,
+            content=message,
+            created_at=now,
+        ),
+        _pending(session, answer, question, provider, model, worker, now),
+    ]
+)
+_BEGIN = Both(_NEW_SESSION, _QUESTION_AND_ANSWER)
+_ASK = Both(_TOUCH, _QUESTION_AND_ANSWER)
+_ASK_AGAIN = Both(_TOUCH, _ANSWER)
+_CLAIM = Insert(
+    lambda user, key, fingerprint, message, reasoning, content, now: [
+        IdempotencyKey(
+            user_id=user,
+            key=key,
+            fingerprint=fingerprint,
+            message_id=message,
+            start_reasoning=reasoning,
+            start_content=content,
+            created_at=now,
+        )
+    ]
+)
+
+
 @cache
-def _newest(limit: int) -> "Select[Message]":
-    """The latest messages of a session's chosen branch, newest first."""
-    return Select(
+def _for_a_session(newest: int) -> Together:
+    """The same, and the newest messages of the session's chosen branch."""
+    messages = Select(
         lambda session: (
             Message.objects.filter(session_id=session)
             .chosen()
             .order_by("-id")
-            .values_list("id", "role", "status", "content")[:limit]
+            .values_list("id", "role", "status", "content")[:newest]
         )
     )
+    return Together(_BUSY, CONFIGS, _ENABLED_MODE, messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +222,34 @@ def open_turn(
     Raises an `ApiError` for everything that can be refused; nothing is stored then.
     """
     with transaction.atomic():
-        busy = _admit(asked)
-        if isinstance(busy, Replay):
-            return busy
-        access = resolve(asked.user, provider)
-        chosen_mode = get_mode(mode)
-        if session_id is None:
-            session = ChatSession(user=asked.user, title=title_of(message), mode=mode)
-            last: UUID | None = None
-            history: list[ChatMessage] = []
+        session = _locked(asked.user, session_id)
+        if replay := _replay(asked):
+            return replay
+        asked.limit()
+        user, limit = asked.user.pk, settings.CHAT_HISTORY_LIMIT - 1
+        needed = (user, session_id), (user, provider), (mode,)
+        newest: list[Any] = []
+        if session is None:
+            busy, configs, modes = _FOR_A_NEW_SESSION.found(*needed)
         else:
-            session = _own_session(asked.user, session_id)
-            _refuse_second_answer(session, busy)
-            last, history = _end_of_branch(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
-        question = _question(session, after=last, parent=last, message=message)
+            busy, configs, modes, newest = _for_a_session(limit + SPARE).found(*needed, (session_id,))
+        everywhere, here = busy[0] if busy else (0, 0)
+        _refuse_too_many(asked.user, everywhere)
+        access = chosen(provider, configs)
+        chosen_mode = _mode_or_normal(modes[0] if modes else None, mode)
+        if session_id is None:
+            session = ChatSession(user=asked.user, title=title_of(message))
+        elif session is None:
+            raise refusals.SessionNotFound
+        if here:
+            _refuse_second_answer(session)
+        history = _sent(session, newest, limit=limit)
+        last = newest[0][0] if newest else None
         if last is None and session.title == NEW_CHAT:
             session.title = title_of(message)
         session.provider, session.model, session.mode = provider, model, mode
-        _touch(session)
-        answer = _pending_answer(asked, session, question)
-        return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
+        opening = _ask(asked, session, after=last, parent=last, message=message)
+        return _turn(opening, model, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
 def open_regeneration(
@@ -159,11 +257,10 @@ def open_regeneration(
 ) -> Turn | Replay:
     """Open a second answer to a user message (the last one by default), beside those it has."""
     with transaction.atomic():
-        busy = _admit(asked)
-        if isinstance(busy, Replay):
-            return busy
+        if replay := _admit(asked):
+            return replay
         session = _own_session(asked.user, session_id)
-        _refuse_second_answer(session, busy)
+        _refuse_second_answer(session)
         question = _question_of(session, message_id)
         provider, model = provider or session.provider, model or session.model
         access = resolve(asked.user, provider)
@@ -171,42 +268,37 @@ def open_regeneration(
         branches.choose_path_to(session.id, question.id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT)
         session.provider, session.model = provider, model
-        _touch(session)
-        answer = _pending_answer(asked, session, question)
-        return _turn(session, answer, access, chosen_mode, history)
+        opening = _ask_again(asked, session, question)
+        return _turn(opening, model, access, chosen_mode, history)
 
 
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
     """Open a new branch: another wording of a user message, and the answer to it."""
     with transaction.atomic():
-        busy = _admit(asked)
-        if isinstance(busy, Replay):
-            return busy
+        if replay := _admit(asked):
+            return replay
         old = _own_message(asked.user, message_id)
         if old.role != Message.Role.USER:
             raise refusals.NotAUserMessage
         session = old.session
-        _refuse_second_answer(session, busy)
+        _refuse_second_answer(session)
         access = resolve(asked.user, session.provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, old.parent_id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
-        question = _question(session, after=old.id, parent=old.parent_id, message=message)
-        _touch(session)
-        answer = _pending_answer(asked, session, question)
-        return _turn(session, answer, access, chosen_mode, [*history, ChatMessage("user", message)])
+        opening = _ask(asked, session, after=old.id, parent=old.parent_id, message=message)
+        return _turn(opening, session.model, access, chosen_mode, [*history, ChatMessage("user", message)])
 
 
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
     """Reopen a cut answer, which then grows from where it ended."""
     with transaction.atomic():
-        busy = _admit(asked)
-        if isinstance(busy, Replay):
-            return busy
+        if replay := _admit(asked):
+            return replay
         answer = _own_message(asked.user, message_id)
         start = Position(len(answer.reasoning), len(answer.content))
         session = answer.session
-        _refuse_second_answer(session, busy)
+        _refuse_second_answer(session)
         cut = answer.status in CONTINUABLE or answer.finish_reason == "length"
         if answer.role != Message.Role.ASSISTANT or not cut or answer.children.exists():
             raise refusals.NotContinuable
@@ -221,8 +313,8 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         own = own if answer.content else []
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - len(own), before=answer.id)
         _claim(asked, answer.id, start)
-        _touch(session)
         leases.keep()
+        _TOUCH.run(*_stored(session, timezone.now()))
         Message.objects.filter(pk=answer.pk).update(
             status=Status.STREAMING,
             worker_id=leases.worker_id,
@@ -233,84 +325,104 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             retryable=None,
         )
         reasoning, content = answer.reasoning, answer.content
-        sent = [*history, *own]
-        return _turn(session, answer, access, chosen_mode, sent, reasoning=reasoning, content=content)
+        opening, sent = opening_of(answer, session), [*history, *own]
+        return _turn(opening, answer.model, access, chosen_mode, sent, reasoning=reasoning, content=content)
 
 
-def _admit(asked: Asked) -> Replay | set[UUID]:
-    """Decide, with the user's row locked, whether this request may start an answer.
-
-    Returns the user's sessions that are being answered: nobody begins another one until the lock is gone.
-    """
-    if not _LOCK_USER.rows(asked.user.pk):
-        raise NotAuthenticated  # deleted since the request was let in
-    if asked.key:
-        known = _KNOWN_KEY.first(asked.user.pk, asked.key)
-        if known is not None:
-            if known.fingerprint != asked.fingerprint:
-                raise refusals.IdempotencyConflict
-            return Replay(known.message_id, Position(known.start_reasoning, known.start_content))
+def _admit(asked: Asked) -> Replay | None:
+    """Decide, with the user's row locked, whether this request may start an answer."""
+    _locked(asked.user)
+    if replay := _replay(asked):
+        return replay
     asked.limit()
-    busy = _busy_sessions(asked.user)
-    if len(busy) >= settings.CHAT_MAX_RUNNING:
+    _refuse_too_many(asked.user, _running(asked.user))
+    return None
+
+
+def _locked(user: Any, session_id: UUID | None = None) -> ChatSession | None:
+    """Lock the user's row, and with it that of a session of theirs, which is returned.
+
+    Nobody begins another of this user's answers until the lock is gone.
+    """
+    if session_id is not None and (rows := _LOCK_BOTH.rows(user.pk, session_id)):
+        return ChatSession.from_db(DEFAULT_DB_ALIAS, _SESSION, rows[0])
+    if not _LOCK_USER.rows(user.pk):
+        raise NotAuthenticated  # deleted since the request was let in
+    return None
+
+
+def _replay(asked: Asked) -> Replay | None:
+    known = _KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
+    if known is None:
+        return None
+    if known.fingerprint != asked.fingerprint:
+        raise refusals.IdempotencyConflict
+    return Replay(known.message_id, Position(known.start_reasoning, known.start_content))
+
+
+def _running(user: Any) -> int:
+    rows = _BUSY.rows(user.pk, None)
+    return int(rows[0][0]) if rows else 0
+
+
+def _refuse_too_many(user: Any, count: int) -> None:
+    if count >= settings.CHAT_MAX_RUNNING:
         leases.interrupt_abandoned()
-        busy = _busy_sessions(asked.user)
-        if len(busy) >= settings.CHAT_MAX_RUNNING:
+        if _running(user) >= settings.CHAT_MAX_RUNNING:
             raise refusals.TooManyRunning
-    return busy
 
 
-def _busy_sessions(user: Any) -> set[UUID]:
-    return {session_id for (session_id,) in _BUSY_SESSIONS.rows(user.pk)}
-
-
-def _refuse_second_answer(session: ChatSession, busy: set[UUID]) -> None:
-    if session.id in busy:
+def _refuse_second_answer(session: ChatSession) -> None:
+    if session.messages.running().exists():
         leases.interrupt_abandoned()
         if session.messages.running().exists():
             raise refusals.AnswerInProgress
 
 
+def _ask(
+    asked: Asked, session: ChatSession, *, after: UUID | None, parent: UUID | None, message: str
+) -> Opening:
+    """Save a question and the row that its answer will fill, before the provider is asked."""
+    both = _BEGIN if session._state.adding else _ASK
+    question = uuid7(after=after)
+    return _begin(both, asked, session, question, parent, message)
+
+
+def _ask_again(asked: Asked, session: ChatSession, question: Message) -> Opening:
+    """Save the row that another answer to a question will fill."""
+    return _begin(_ASK_AGAIN, asked, session, question.id)
+
+
+def _begin(both: Both, asked: Asked, session: ChatSession, question: UUID, *asking: Any) -> Opening:
+    leases.keep()
+    answer, now = uuid7(after=question), timezone.now()
+    asked_of = session.provider, session.model, leases.worker_id
+    both.run(_stored(session, now), (session.id, answer, question, *asked_of, now, *asking))
+    _claim(asked, answer)
+    return Opening(answer, session.id, question, session.title)
+
+
+def _stored(session: ChatSession, now: datetime) -> tuple[Any, ...]:
+    """Return what is stored of a session that moves to the top of the list."""
+    return session.id, session.user_id, session.title, session.provider, session.model, session.mode, now
+
+
 def _claim(asked: Asked, message_id: UUID, start: Position = START) -> None:
     if asked.key:
-        key = IdempotencyKey(
-            user=asked.user,
-            key=asked.key,
-            fingerprint=asked.fingerprint,
-            message_id=message_id,
-            start_reasoning=start.reasoning,
-            start_content=start.content,
+        _CLAIM.run(
+            asked.user.pk,
+            asked.key,
+            asked.fingerprint,
+            message_id,
+            start.reasoning,
+            start.content,
+            timezone.now(),
         )
-        prepared.insert([key])
-
-
-def _question(session: ChatSession, *, after: UUID | None, parent: UUID | None, message: str) -> Message:
-    return Message(
-        id=uuid7(after=after), session=session, parent_id=parent, role=Message.Role.USER, content=message
-    )
-
-
-def _pending_answer(asked: Asked, session: ChatSession, question: Message) -> Message:
-    """Save the row that the answer will fill, before the provider is asked; a new question with it."""
-    leases.keep()
-    answer = Message(
-        id=uuid7(after=question.id),
-        session=session,
-        parent_id=question.id,
-        role=Message.Role.ASSISTANT,
-        status=Status.STREAMING,
-        provider=session.provider,
-        model=session.model,
-        worker_id=leases.worker_id,
-    )
-    prepared.insert([question, answer] if question._state.adding else [answer])
-    _claim(asked, answer.id)
-    return answer
 
 
 def _turn(
-    session: ChatSession,
-    answer: Message,
+    opening: Opening,
+    model: str,
     access: ProviderAccess,
     mode: Mode,
     messages: list[ChatMessage],
@@ -321,15 +433,15 @@ def _turn(
     """Put together what the answer needs. It may ask the database, so it belongs to the transaction."""
     system = [ChatMessage("system", mode.system_prompt)] if mode.system_prompt.strip() else []
     request = ChatRequest(
-        model=answer.model,
+        model=model,
         messages=(*system, *messages),
         temperature=mode.temperature,
         top_p=mode.top_p,
-        max_output_tokens=output_limit(access.spec, answer.model, mode.max_output_tokens),
+        max_output_tokens=output_limit(access.spec, model, mode.max_output_tokens),
         reasoning_effort=mode.reasoning_effort or None,
-        context_window=context_window(access.spec, answer.model),
+        context_window=context_window(access.spec, model),
     )
-    return Turn(opening_of(answer, session), request, access, reasoning, content)
+    return Turn(opening, request, access, reasoning, content)
 
 
 def opening_of(answer: Message, session: ChatSession) -> Opening:
@@ -345,27 +457,16 @@ def _history(session: ChatSession, *, limit: int, before: UUID | None = None) ->
     return [ChatMessage(role, content) for role, content in reversed(newest_first)]  # type: ignore[arg-type]
 
 
-def _end_of_branch(session: ChatSession, *, limit: int) -> tuple[UUID | None, list[ChatMessage]]:
-    """Return the last message's id and the history; nearly always in one statement."""
-    read = limit + 5  # room for some that are not sent
-    rows = _newest(read).rows(session.id)
+def _sent(session: ChatSession, newest: list[Any], *, limit: int) -> list[ChatMessage]:
+    """Return the history by the newest messages, which nearly always are enough."""
     sent = [
-        ChatMessage(role, content) for _, role, status, content in rows if content and status not in NOT_SENT
+        ChatMessage(role, content)
+        for _, role, status, content in newest
+        if content and status not in NOT_SENT
     ]
-    if len(sent) < limit and len(rows) == read:
-        return rows[0][0], _history(session, limit=limit)
-    return (rows[0][0] if rows else None), sent[: max(limit, 0)][::-1]
-
-
-def _touch(session: ChatSession) -> None:
-    """Move the session to the top of the list, with whatever has been changed in it."""
-    session.updated_at = timezone.now()
-    if session._state.adding:
-        prepared.insert([session])
-    else:
-        _TOUCH.run(
-            session.pk, session.title, session.provider, session.model, session.mode, session.updated_at
-        )
+    if len(sent) < limit and len(newest) == limit + SPARE:
+        return _history(session, limit=limit)
+    return sent[: max(limit, 0)][::-1]
 
 
 def _own_session(user: Any, session_id: UUID) -> ChatSession:
@@ -406,7 +507,10 @@ def _question_of(session: ChatSession, message_id: UUID | None) -> Message:
 
 def get_mode(mode_id: str, *, fallback: bool = False) -> Mode:
     """Return an enabled mode; with `fallback` the normal one in place of one that is gone."""
-    mode = _ENABLED_MODE.first(mode_id)
+    return _mode_or_normal(_ENABLED_MODE.first(mode_id), mode_id, fallback=fallback)
+
+
+def _mode_or_normal(mode: Mode | None, mode_id: str, *, fallback: bool = False) -> Mode:
     if mode is None and (fallback or mode_id == NORMAL_MODE):
         # `normal` is always there, even where somebody deleted its row.
         mode = Mode.objects.filter(pk=NORMAL_MODE).first() or Mode(id=NORMAL_MODE, name=NORMAL_MODE)

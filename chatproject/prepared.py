@@ -26,6 +26,8 @@ from django.db.models import Expression, Field, Model, QuerySet
 from django.db.models.sql import UpdateQuery
 
 M = TypeVar("M", bound=Model)
+R = TypeVar("R")
+Row = tuple[Any, ...]
 
 
 class Parameter(Expression):
@@ -60,6 +62,8 @@ class Finished:
     places: list[tuple[int, int, Parameter]]
     # What makes of a column what the field holds: where, and how.
     converters: list[tuple[int, list[Any], Any]]
+    # How many values it is given.
+    given: int
 
     def filled(self, values: Sequence[Any], connection: Any) -> list[Any]:
         params = self.params[:]
@@ -67,16 +71,22 @@ class Finished:
             params[place] = parameter.written(values[given], connection)
         return params
 
-    def fetched(self, values: Sequence[Any], connection: Any) -> list[tuple[Any, ...]]:
+    def fetched(self, values: Sequence[Any], connection: Any) -> list[Row]:
         """Run it, and return its rows."""
-        rows: list[tuple[Any, ...]] = _run(connection, self.sql, self.filled(values, connection), fetch=True)
+        return self.converted(_run(connection, self.sql, self.filled(values, connection), _rows), connection)
+
+    def changed(self, values: Sequence[Any], connection: Any) -> int:
+        """Run it, and return how many rows it changed."""
+        return _run(connection, self.sql, self.filled(values, connection), _row_count)
+
+    def converted(self, rows: list[Row], connection: Any) -> list[Row]:
         if not self.converters:
             return rows
         return [_converted(row, self.converters, connection) for row in rows]
 
-    def changed(self, values: Sequence[Any], connection: Any) -> int:
-        """Run it, and return how many rows it changed."""
-        return int(_run(connection, self.sql, self.filled(values, connection), fetch=False))
+
+# SQL, its parameters, and the converters of its columns.
+Compiled = tuple[str, Sequence[Any], list[tuple[int, list[Any], Any]]]
 
 
 class Statement:
@@ -98,21 +108,22 @@ class Statement:
                 for place, param in enumerate(params)
                 if isinstance(param, Parameter)
             ]
-            found = self._finished[connection.vendor] = Finished(sql, list(params), places, converters)
+            found = Finished(sql, list(params), places, converters, len(self._names))
+            self._finished[connection.vendor] = found
         return found
 
-    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
+    def _compile(self, connection: Any) -> Compiled:
         raise NotImplementedError
 
 
 class Sql(Statement):
     """`build` returns a statement that no queryset can say, and its parameters in their order."""
 
-    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
+    def _compile(self, connection: Any) -> Compiled:
         sql, params = self._build(*(Parameter(name) for name in self._names))
         return sql, params, []
 
-    def rows(self, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, *values: Any) -> list[Row]:
         """Run it, and return its rows."""
         connection = connections[DEFAULT_DB_ALIAS]
         return self.finished(connection).fetched(values, connection)
@@ -125,30 +136,68 @@ class Select(Statement, Generic[M]):
         super().__init__(build)
         self._model: type[M]
         self._attributes: list[str]
+        self._whole: bool
 
-    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
+    def _compile(self, connection: Any) -> Compiled:
         queryset = self._build(*(Parameter(name) for name in self._names))
         self._model = queryset.model
         self._attributes = [field.attname for field in queryset.model._meta.concrete_fields]
         compiler = queryset.query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
+        self._whole = queryset.query.default_cols
         columns = [column[0] for column in compiler.select[: compiler.col_count]]
         converters = compiler.get_converters(columns)
         return sql, params, [(place, *how) for place, how in converters.items()]
 
-    def rows(self, *values: Any) -> list[tuple[Any, ...]]:
+    def rows(self, *values: Any) -> list[Row]:
         """Run it, and return what was selected as it is."""
         connection = connections[DEFAULT_DB_ALIAS]
         return self.finished(connection).fetched(values, connection)
 
     def objects(self, *values: Any) -> list[M]:
         """Run it, and return the objects that were selected."""
-        rows = self.rows(*values)
-        return [self._model.from_db(DEFAULT_DB_ALIAS, self._attributes, row) for row in rows]
+        return self.made_of(self.rows(*values))
 
     def first(self, *values: Any) -> M | None:
         """Run it, and return the first object, if there is one. The query sees to it that there are few."""
         return next(iter(self.objects(*values)), None)
+
+    def made_of(self, rows: list[Row]) -> list[Any]:
+        """Return objects of rows that were selected; rows as they are where they were asked for."""
+        if not self._whole:
+            return rows
+        return [self._model.from_db(DEFAULT_DB_ALIAS, self._attributes, row) for row in rows]
+
+
+class Together:
+    """Some selects, one after the other; sent at once where the database takes that.
+
+    Each sees what was committed before it began, and locks of the earlier are held. They are not made
+    one query: to find the best way to join them would cost more than a question of its own.
+    """
+
+    def __init__(self, *selects: Select[Any]) -> None:
+        self._selects = selects
+        self._finished: dict[str, Finished] = {}
+
+    def found(self, *values: Sequence[Any]) -> list[list[Any]]:
+        """Run them, each with its own values, and return what each has found: objects, or rows."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        finished = [select.finished(connection) for select in self._selects]
+        if connection.vendor != "postgresql":
+            results = [one.fetched(given, connection) for one, given in zip(finished, values, strict=True)]
+        else:
+            given = [value for some in values for value in some]
+            joined = self._joined(connection, finished)
+            results = _run(connection, joined.sql, joined.filled(given, connection), _all_rows)
+            results = [one.converted(rows, connection) for one, rows in zip(finished, results, strict=True)]
+        return [select.made_of(rows) for select, rows in zip(self._selects, results, strict=True)]
+
+    def _joined(self, connection: Any, finished: Sequence[Finished]) -> Finished:
+        if (found := self._finished.get(connection.vendor)) is None:
+            sql = "; ".join(one.sql for one in finished)
+            found = self._finished[connection.vendor] = _joined(sql, finished)
+        return found
 
 
 class Update(Statement):
@@ -157,7 +206,7 @@ class Update(Statement):
     def __init__(self, build: Callable[..., tuple["QuerySet[Any, Any]", Mapping[str, Any]]]) -> None:
         super().__init__(build)
 
-    def _compile(self, connection: Any) -> tuple[str, Sequence[Any], list[Any]]:
+    def _compile(self, connection: Any) -> Compiled:
         queryset, changes = self._build(*(Parameter(name) for name in self._names))
         fields = queryset.model._meta
         query = queryset.query.chain(UpdateQuery)
@@ -176,54 +225,87 @@ class Update(Statement):
         return self.finished(connection).changed(values, connection)
 
 
-class Both:
-    """Two updates that belong together, the second counted; in one statement where the database can.
+class Insert(Statement):
+    """`build` returns new objects of one model; a key that the database counts up is left to it.
 
-    What the first changes is locked first.
+    No signal is sent, and no field is asked what it would store of its own accord.
     """
 
-    def __init__(self, first: Update, second: Update) -> None:
+    def __init__(self, build: Callable[..., Sequence[Model]]) -> None:
+        super().__init__(build)
+
+    def _compile(self, connection: Any) -> Compiled:
+        rows = self._build(*(Parameter(name) for name in self._names))
+        model = rows[0]._meta
+        fields = [field for field in model.concrete_fields if field is not model.auto_field]
+        params = [_stored(row, field, connection) for row in rows for field in fields]
+        quote = connection.ops.quote_name
+        columns = ", ".join(quote(field.column) for field in fields)
+        places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
+        sql = f"INSERT INTO {quote(model.db_table)} ({columns}) VALUES {places}"  # noqa: S608 (names of ours)
+        return sql, params, []
+
+    def run(self, *values: Any) -> int:
+        """Run it, and return how many rows there are more."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        return self.finished(connection).changed(values, connection)
+
+
+def _stored(row: Model, field: "Field[Any, Any]", connection: Any) -> Any:
+    value = getattr(row, field.attname)
+    if isinstance(value, Parameter):
+        return Parameter(value.name, field)
+    if field.has_default() and callable(field.default):
+        # It would be the same in every row from now on.
+        raise TypeError(f"{field} has another value each time: give it")
+    return field.get_db_prep_save(value, connection)
+
+
+class Both:
+    """Two changes that belong together, the second counted; in one statement where the database can.
+
+    Where both are updates, what the first changes is locked first.
+    """
+
+    def __init__(self, first: Update | Insert, second: Update | Insert) -> None:
         self._first = first
         self._second = second
+        self._finished: dict[str, Finished] = {}
 
     def run(self, first: Sequence[Any], second: Sequence[Any]) -> int:
         """Run both, each with its own values, and return how many rows the second changed."""
         connection = connections[DEFAULT_DB_ALIAS]
         if connection.vendor != "postgresql":
-            with transaction.atomic():
+            with transaction.atomic(savepoint=False):
                 self._first.run(*first)
                 return self._second.run(*second)
-        one, two = self._first.finished(connection), self._second.finished(connection)
-        # The condition is always true, and asks for the first before any row of the second is touched.
-        sql = f"WITH first AS ({one.sql} RETURNING 1) {two.sql} AND (SELECT count(*) FROM first) >= 0"  # noqa: S608
-        params = one.filled(first, connection) + two.filled(second, connection)
-        return int(_run(connection, sql, params, fetch=False))
+        return self.finished(connection).changed((*first, *second), connection)
+
+    def finished(self, connection: Any) -> Finished:
+        if (found := self._finished.get(connection.vendor)) is None:
+            one, two = self._first.finished(connection), self._second.finished(connection)
+            sql = f"WITH first AS ({one.sql} RETURNING 1) {two.sql}"
+            if isinstance(self._second, Update):
+                # Always true, and asks for the first before any row of the second is touched.
+                sql += " AND (SELECT count(*) FROM first) >= 0"
+            found = self._finished[connection.vendor] = _joined(sql, [one, two])
+        return found
 
 
-def insert(rows: Sequence[Model]) -> None:
-    """Insert new objects of one model, all at once.
-
-    No signal is sent, and a key that the database counts up is not read back.
-    """
-    connection = connections[DEFAULT_DB_ALIAS]
-    model = type(rows[0])
-    numbered = model._meta.auto_field
-    fields = [field for field in model._meta.concrete_fields if field is not numbered]
-    quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields if field.column)
-    places = ", ".join(["(" + ", ".join(["%s"] * len(fields)) + ")"] * len(rows))
-    sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES {places}"  # noqa: S608 (names of ours)
-    values = [
-        field.get_db_prep_save(field.pre_save(row, True), connection) for row in rows for field in fields
-    ]
-    _run(connection, sql, values, fetch=False)
-    for row in rows:
-        row._state.adding = False
-        row._state.db = DEFAULT_DB_ALIAS
+def _joined(sql: str, parts: Sequence[Finished]) -> Finished:
+    """Return a statement that these are parts of, in this order, with the values of all."""
+    params: list[Any] = []
+    places: list[tuple[int, int, Parameter]] = []
+    given = 0
+    for part in parts:
+        places += [(len(params) + place, given + value, written) for place, value, written in part.places]
+        params += part.params
+        given += part.given
+    return Finished(sql, params, places, [], given)
 
 
-def _run(connection: Any, sql: str, params: Sequence[Any], *, fetch: bool) -> Any:
-    """Run a statement on the driver's own cursor; return its rows, or how many it changed.
+def _run(connection: Any, sql: str, params: Sequence[Any], read: Callable[[Any], R]) -> R:
+    """Run a statement on the driver's own cursor, and return what is read of it.
 
     Django's cursor costs as much again as a short statement itself. It is taken where somebody
     listens to it: a wrapper, or the log of queries.
@@ -231,13 +313,29 @@ def _run(connection: Any, sql: str, params: Sequence[Any], *, fetch: bool) -> An
     if connection.execute_wrappers or connection.queries_logged:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-            return cursor.fetchall() if fetch else cursor.rowcount
+            return read(cursor)
     connection.validate_no_broken_transaction()
     connection.ensure_connection()
     with connection.wrap_database_errors:
         cursor = connection.create_cursor()
         cursor.execute(sql, params)
-        return cursor.fetchall() if fetch else cursor.rowcount
+        return read(cursor)
+
+
+def _row_count(cursor: Any) -> int:
+    return int(cursor.rowcount)
+
+
+def _rows(cursor: Any) -> list[Row]:
+    rows: list[Row] = cursor.fetchall()
+    return rows
+
+
+def _all_rows(cursor: Any) -> list[list[Row]]:
+    found = [_rows(cursor)]
+    while cursor.nextset():
+        found.append(_rows(cursor))
+    return found
 
 
 def _with_constants(sql: str, params: Sequence[Any], connection: Any) -> tuple[str, list[Any]]:

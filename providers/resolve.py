@@ -14,8 +14,9 @@ from providers.addresses import origin
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
 
-_OWN_OR_SHARED = Select(
-    lambda user, provider: ProviderConfig.objects.own_or_shared(user).filter(provider=provider)
+# The user's own settings of a provider, and the shared ones.
+CONFIGS = Select(
+    lambda user, provider: ProviderConfig.objects.own_or_shared(user).filter(provider=provider).order_by()
 )
 
 
@@ -42,9 +43,15 @@ def resolve(user: Any, provider_id: str) -> ProviderAccess:
     or `ProviderKeyUnreadable`.
     """
     spec = spec_of(provider_id)
+    return chosen(provider_id, [] if spec.protocol == "demo" else CONFIGS.objects(user.pk, provider_id))
+
+
+def chosen(provider_id: str, configs: Iterable[ProviderConfig]) -> ProviderAccess:
+    """Return what `resolve` does where `CONFIGS` has been asked; raises as it does."""
+    spec = spec_of(provider_id)
     if spec.protocol == "demo":
         return ProviderAccess(spec=spec, base_url="", api_key="", default_model=spec.default_model)
-    return access(choose(spec, _OWN_OR_SHARED.objects(user.pk, provider_id)))
+    return access(choose(spec, configs))
 
 
 def spec_of(provider_id: str) -> ProviderSpec:

@@ -8,8 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
 from chat.models import ChatSession, IdempotencyKey, Message, Worker
-from chatproject import prepared
-from chatproject.prepared import Both, Select, Update
+from chatproject.prepared import Both, Insert, Select, Together, Update
 
 pytestmark = pytest.mark.django_db
 
@@ -87,8 +86,10 @@ def test_two_updates_run_together_and_the_second_is_counted(django_user_model):
 
 def test_errors_are_those_of_the_orm(django_user_model):
     session = session_of(django_user_model.objects.create(username="alice"), "a")
+    again = Insert(lambda pk, now: [Worker(pk=pk, heartbeat_at=now)])
+    again.run(session.pk, NOW)
     with pytest.raises(IntegrityError), transaction.atomic():
-        prepared.insert([session])
+        again.run(session.pk, NOW)
     by_title = Select(lambda title: ChatSession.objects.filter(title=title))
     with transaction.atomic():
         transaction.set_rollback(True)
@@ -106,32 +107,95 @@ def test_what_is_the_same_each_time_is_kept_as_it_is(django_user_model):
     assert [session.title for session in named.objects(user.pk)] == [title]
 
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
 def test_rows_are_inserted_at_once(django_user_model, django_assert_num_queries):
-    user = django_user_model.objects.create(username="alice")
-    session = ChatSession(user=user, title="t", provider="demo", model="demo")
-    prepared.insert([session])
-    first = Message(session=session, role="user", content="问")
-    second = Message(session=session, role="assistant", parent_id=first.id, usage={"a": [1]})
+    session = session_of(django_user_model.objects.create(username="alice"), "t")
+    two = Insert(
+        lambda session, question, answer, content, usage, now: [
+            Message(id=question, session_id=session, role="user", content=content, created_at=now),
+            Message(
+                id=answer,
+                session_id=session,
+                parent_id=question,
+                role="assistant",
+                content="100 %s",
+                usage=usage,
+                created_at=now,
+            ),
+        ]
+    )
+    first, second = uuid.uuid4(), uuid.uuid4()
     with django_assert_num_queries(1):
-        prepared.insert([first, second])
-    assert list(Message.objects.order_by("role").values_list("id", "content", "usage")) == [
-        (second.id, "", {"a": [1]}),
-        (first.id, "问", None),
+        assert two.run(session.pk, first, second, "问", {"a": [1]}, NOW) == 2
+    fields = ("id", "content", "usage", "parent_id", "on_branch", "created_at", "retryable")
+    assert list(Message.objects.order_by("role").values_list(*fields)) == [
+        (second, "100 %s", {"a": [1]}, first, True, NOW, None),
+        (first, "问", None, None, True, NOW, None),
     ]
-    assert not second._state.adding
+
+
+def test_what_differs_each_time_must_be_given():
+    careless = Insert(lambda pk, session: [Message(id=pk, session_id=session, role="user")])
+    with pytest.raises(TypeError, match="created_at"):
+        careless.run(uuid.uuid4(), uuid.uuid4())
+    assert not Message.objects.exists()
 
 
 def test_the_database_counts_the_keys_of_those_that_have_none(django_user_model):
     user = django_user_model.objects.create(username="alice")
-    keys = [IdempotencyKey(user=user, key=key, fingerprint="f", message_id=uuid.uuid4()) for key in "ab"]
-    prepared.insert(keys)
+    claims = Insert(
+        lambda user, one, other, message, now: [
+            IdempotencyKey(user_id=user, key=key, fingerprint="f", message_id=message, created_at=now)
+            for key in (one, other)
+        ]
+    )
+    claims.run(user.pk, "a", "b", uuid.uuid4(), NOW)
     ids = IdempotencyKey.objects.order_by("key").values_list("id", flat=True)
     assert len(set(ids)) == 2 and None not in ids
 
 
+def test_an_insert_goes_together_with_what_was_before_it(django_user_model):
+    user = django_user_model.objects.create(username="alice")
+    begin = Insert(
+        lambda session, user, title, now: [
+            ChatSession(
+                id=session, user_id=user, title=title, provider="p", model="m", created_at=now, updated_at=now
+            )
+        ]
+    )
+    rename = Update(lambda session, title: (ChatSession.objects.filter(pk=session), {"title": title}))
+    ask = Insert(
+        lambda session, message, content, now: [
+            Message(id=message, session_id=session, role="user", content=content, created_at=now)
+        ]
+    )
+    session = uuid.uuid4()
+    assert Both(begin, ask).run((session, user.pk, "a", NOW), (session, uuid.uuid4(), "one", NOW)) == 1
+    assert Both(rename, ask).run((session, "b %"), (session, uuid.uuid4(), "two %", NOW)) == 1
+    assert ChatSession.objects.values_list("title", flat=True).get() == "b %"
+    assert set(Message.objects.values_list("session_id", "content")) == {(session, "one"), (session, "two %")}
+
+
+def test_selects_that_go_together_find_what_each_would(django_user_model, django_assert_max_num_queries):
+    alice, bob = (django_user_model.objects.create(username=name) for name in ("alice", "bob"))
+    session = session_of(alice, "a %")
+    message = Message.objects.create(session=session, role="user", usage={"inputTokens": 3}, created_at=NOW)
+    together = Together(
+        Select(lambda session: ChatSession.objects.filter(pk=session)),
+        Select(lambda user, title: ChatSession.objects.filter(user_id=user, title=title).values_list("id")),
+        Select(lambda session: Message.objects.filter(session_id=session)),
+    )
+    with django_assert_max_num_queries(1 if connection.vendor == "postgresql" else 3):
+        found = together.found((session.pk,), (alice.pk, "a %"), (session.pk,))
+    assert found == [[session], [(session.pk,)], [message]]
+    assert (found[2][0].usage, found[2][0].created_at) == ({"inputTokens": 3}, NOW)
+    assert together.found((session.pk,), (bob.pk, "a %"), (uuid.uuid4(),)) == [[session], [], []]
+
+
 def test_moments_keep_their_zone():
-    moment = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    prepared.insert([Worker(pk=uuid.uuid4(), heartbeat_at=moment)])
+    Insert(lambda pk, moment: [Worker(pk=pk, heartbeat_at=moment)]).run(uuid.uuid4(), NOW)
     at = Select(lambda moment: Worker.objects.filter(heartbeat_at=moment).values_list("heartbeat_at"))
-    assert at.rows(moment) == [(moment,)]
+    assert at.rows(NOW) == [(NOW,)]
     assert connection.vendor in at._finished
