@@ -26,11 +26,16 @@ class EventStreamRenderer(BaseRenderer):
         raise AssertionError("an event stream is not rendered by DRF")
 
 
+# What nearly everybody says they accept, and always may have.
+USUAL = {"*/*", "text/event-stream", "application/json"}
+
+
 class StreamNegotiation(DefaultContentNegotiation):
     """Accepts JSON or an event stream; what is refused is refused in JSON either way."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        super().select_renderer(request, [*renderers, EventStreamRenderer()], format_suffix)
+        if request.META.get("HTTP_ACCEPT", "*/*") not in USUAL or request.META.get("QUERY_STRING"):
+            super().select_renderer(request, [*renderers, EventStreamRenderer()], format_suffix)
         return JSONRenderer(), JSONRenderer.media_type
 
 
