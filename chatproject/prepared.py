@@ -22,12 +22,26 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
-from django.db.models import Expression, Field, Model, QuerySet
+from django.db.models import (
+    CharField,
+    DateTimeField,
+    Expression,
+    Field,
+    ForeignKey,
+    Model,
+    QuerySet,
+    TextField,
+    UUIDField,
+)
 from django.db.models.sql import UpdateQuery
 
 M = TypeVar("M", bound=Model)
 R = TypeVar("R")
 Row = tuple[Any, ...]
+
+
+# Fields that store what they are given, if it is of their own type.
+AS_IS = {CharField, TextField, UUIDField, DateTimeField, ForeignKey}
 
 
 class Parameter(Expression):
@@ -40,6 +54,10 @@ class Parameter(Expression):
 
     def as_sql(self, compiler: Any, connection: Any) -> Any:
         return "%s", [self]
+
+    def taken_as_it_is(self, connection: Any) -> bool:
+        """Tell whether `written` would only return the value: PostgreSQL's driver knows most types."""
+        return connection.vendor == "postgresql" and (self.stored_as is None or type(self.stored_as) in AS_IS)
 
     def written(self, value: Any, connection: Any) -> Any:
         """Return the value as the database's driver takes it."""
@@ -58,8 +76,8 @@ class Finished:
 
     sql: str
     params: list[Any]
-    # Where in `params` a value goes, which of those given, and what writes it.
-    places: list[tuple[int, int, Parameter]]
+    # Where in `params` a value goes, which of those given, and what writes it, if the driver does not.
+    places: list[tuple[int, int, Parameter | None]]
     # What makes of a column what the field holds: where, and how.
     converters: list[tuple[int, list[Any], Any]]
     # How many values it is given.
@@ -68,7 +86,7 @@ class Finished:
     def filled(self, values: Sequence[Any], connection: Any) -> list[Any]:
         params = self.params[:]
         for place, given, parameter in self.places:
-            params[place] = parameter.written(values[given], connection)
+            params[place] = parameter.written(values[given], connection) if parameter else values[given]
         return params
 
     def fetched(self, values: Sequence[Any], connection: Any) -> list[Row]:
@@ -104,7 +122,7 @@ class Statement:
             if connection.vendor == "postgresql":
                 sql, params = _with_constants(sql, params, connection)
             places = [
-                (place, self._names.index(param.name), param)
+                (place, self._names.index(param.name), None if param.taken_as_it_is(connection) else param)
                 for place, param in enumerate(params)
                 if isinstance(param, Parameter)
             ]
@@ -295,7 +313,7 @@ class Both:
 def _joined(sql: str, parts: Sequence[Finished]) -> Finished:
     """Return a statement that these are parts of, in this order, with the values of all."""
     params: list[Any] = []
-    places: list[tuple[int, int, Parameter]] = []
+    places: list[tuple[int, int, Parameter | None]] = []
     given = 0
     for part in parts:
         places += [(len(params) + place, given + value, written) for place, value, written in part.places]
