@@ -26,6 +26,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)  # which makes another in its place
 
+    def _set_autocommit(self, autocommit: bool) -> None:
+        # A connection from the pool has it already, and to tell it again is not free.
+        if self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]  # not in the stubs
+
     def _close(self) -> None:
         if self.connection is not None:
             self.connection.used_at = time.monotonic()
