@@ -133,9 +133,11 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
     while True:
         if (answer := answers.running.get(message_id)) is not None:
             # It runs here after all: it was continued, or began while we looked.
+            told = answer.opening.encode(position) if opened else b""
             async with aclosing(follow(answer, position)) as batches:
                 async for batch in batches:
-                    yield batch, position
+                    if not opened or batch != told:
+                        yield batch, position
             return
         asked = asyncio.ensure_future(in_db(read, message_id, position))
         # Should the reader be gone by then, nobody else takes note of it.

@@ -14,11 +14,12 @@ from django.contrib.auth import get_user_model
 from django.db import OperationalError
 
 from chat import answers, checkpoints, events, runtime, streams
-from chat.answers import Opening, RunningAnswer
+from chat.answers import Opening, Outcome, RunningAnswer
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
 from chatproject.db import in_db
+from providers.base import TextDelta
 from tests.chat.conftest import quick
 from tests.eventstream import Answer, EventReader
 from tests.server import Server, User
@@ -75,6 +76,25 @@ async def test_a_crash_that_costs_text_a_reader_has_is_told_with_the_text_anew()
     assert rest.session["reset"] is True
     assert gathered("kept lost", rest) == "kept"
     assert rest[-1].id == f"{message.id}:0-4"
+
+
+@pytest.mark.django_db
+async def test_a_reader_who_comes_between_the_commit_and_the_beginning_is_told_once_what_it_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    message = await in_db(stored, Status.STREAMING, "")
+    batches = streams.follow_stored(message.id, START)
+    async with asyncio.timeout(20):
+        seen = Answer(EventReader().feed(await anext(batches)))
+    answer = RunningAnswer(Opening(message.id, message.session_id, None, "t"))
+    monkeypatch.setitem(answers.running, message.id, answer)
+    answer.grow(TextDelta("whole"))
+    answer.end(Outcome(Status.COMPLETE, finish_reason="stop"))
+
+    rest, _ = await read(batches)
+
+    assert [*seen.names, *rest.names] == ["session", "message", "done"]
+    assert rest.text == "whole"
 
 
 @pytest.mark.parametrize("position", ["0-9", "5-1", "999999999-999999999"])
