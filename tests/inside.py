@@ -59,7 +59,19 @@ def watched(folder: Path) -> dict[str, str]:
 
 def figures(server: Server, folder: Path) -> Counter[str]:
     """Return what all processes of a server that answer requests hold together."""
-    total: Counter[str] = Counter()
+    return sum(each(server, folder), Counter())
+
+
+def wait_for_all(server: Server, folder: Path, count: int) -> None:
+    """Wait until so many processes have started: a server is ready as soon as one of them is."""
+    give_up = time.monotonic() + 30
+    while len(held := each(server, folder)) < count or not all(one["passed by"] for one in held):
+        assert time.monotonic() < give_up, held
+        time.sleep(0.1)
+
+
+def each(server: Server, folder: Path) -> list[Counter[str]]:
+    found = []
     for pid in server.workers:
         told = folder / f"{pid}.json"
         told.unlink(missing_ok=True)
@@ -69,5 +81,5 @@ def figures(server: Server, folder: Path) -> Counter[str]:
             if time.monotonic() > give_up:
                 raise AssertionError(f"process {pid} does not tell what it holds")
             time.sleep(0.02)
-        total.update(json.loads(told.read_text()))
-    return total
+        found.append(Counter(json.loads(told.read_text())))
+    return found

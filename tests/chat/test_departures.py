@@ -63,7 +63,9 @@ def watched_server(request: pytest.FixtureRequest, make_server: MakeServer, tmp_
     environ = inside.watched(tmp_path) | {"CHAT_MAX_RUNNING": "1000"}
     if request.param == "postgres":
         environ |= {"DATABASE_URL": request.getfixturevalue("postgres_url"), "WEB_CONCURRENCY": "2"}
-    return make_server(**environ)
+    server = make_server(**environ)
+    inside.wait_for_all(server, tmp_path, int(environ.get("WEB_CONCURRENCY", 1)))
+    return server
 
 
 def held(server: Server, folder: Path) -> Counter[str]:
