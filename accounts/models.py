@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import models, transaction
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
@@ -22,7 +22,29 @@ class FoldedUsernameField(models.CharField):
         return folded
 
 
+class AccountQuerySet(models.QuerySet["User"]):
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete accounts with all they have, while nothing is begun in their name."""
+        with transaction.atomic():
+            lock(self)
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]  # for templates
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+
+def lock(users: models.QuerySet["User"]) -> None:
+    """Lock accounts for deletion before anything is looked up that is to go with them.
+
+    Whoever begins something for a person locks the account first, and what belongs to it after that.
+    """
+    list(users.order_by("pk").select_for_update().values_list("pk"))
+
+
 class AccountManager(UserManager["User"]):
+    def get_queryset(self) -> AccountQuerySet:
+        return AccountQuerySet(self.model, using=self._db)
+
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(username_key=fold(username or ""))
 
@@ -56,6 +78,12 @@ class User(AbstractUser):
         # The same words as the parent's, which the stubs take for plain strings.
         verbose_name = _("user")  # type: ignore[assignment]
         verbose_name_plural = _("users")  # type: ignore[assignment]
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete the account with all it has, while nothing is begun in its name."""
+        with transaction.atomic():
+            lock(User.objects.filter(pk=self.pk))
+            return super().delete(*args, **kwargs)
 
     def sign_out_everywhere(self) -> None:
         """End every session and token there is; what is signed in from now on works."""

@@ -42,3 +42,15 @@ def delete_message(message: Message) -> UUID | None:
     if chosen:
         branches.choose_branch_of(message.session_id, message.parent_id)
     return answering if answering in set(ids) else None
+
+
+def lock_all_of(user_id: int) -> None:
+    """Lock what belongs to somebody whose account is locked and about to be deleted.
+
+    In the order that everything keeps: the account, its sessions, and of their messages those that are
+    being written, by their ids.
+    """
+    sessions = ChatSession.objects.filter(user_id=user_id).order_by("pk")
+    list(sessions.select_for_update().values_list("pk"))
+    answers = Message.objects.running().filter(session__user_id=user_id).order_by("pk")
+    list(answers.select_for_update(of=("self",)).values_list("pk"))

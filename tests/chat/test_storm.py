@@ -1,6 +1,8 @@
 """Everything at once, by several hands, in the same few conversations: what is left must make sense."""
 
+import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.accounts.visitor import Visitor
 from tests.chat.conftest import quick
 from tests.chat.test_stream import wait_for_end
 from tests.eventstream import EventReader
 from tests.server import Server, User
-from tests.upstream import Upstream
+from tests.upstream import Upstream, Wait
 
 MakeServer = Callable[..., Server]
 PIECES = [f"片{n} " for n in range(12)]
@@ -119,6 +122,39 @@ def test_many_hands_leave_conversations_that_make_sense(any_server: Server, upst
     for session in sessions:
         assert_makes_sense(user, session)
         assert user.stream("And now?", sessionId=session).done["status"] == "complete"
+    log = any_server.log()
+    assert "Traceback" not in log and " ERROR " not in log
+
+
+def test_accounts_can_be_deleted_while_they_are_used(any_server: Server, upstream: Upstream) -> None:
+    admin = Visitor(any_server)
+    admin.sign_in("admin", any_server.environ["ADMIN_PASSWORD"])
+    model = upstream.script("one ", Wait(0.05), "two")
+    statuses: Counter[int] = Counter()
+
+    def ask_on(user: User) -> None:
+        body = {"message": "Hi", "provider": "custom", "model": model}
+        for number in range(200):
+            answer = user.post("/api/chat/stream", json=body)
+            statuses[answer.status_code] += 1
+            if answer.status_code == 401:
+                return
+            if answer.status_code == 200 and number % 2:
+                body["sessionId"] = json.loads(answer.text.partition("data: ")[2].partition("\n")[0])[
+                    "sessionId"
+                ]
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(4):
+            user = quick(any_server.user(), upstream)
+            asking = [pool.submit(ask_on, user) for _ in range(8)]
+            time.sleep(0.5)
+            path = f"/admin/accounts/user/{user.id}/delete/"
+            assert admin.submit(path, {"post": "yes"}).status_code in (200, 302)
+            for done in asking:
+                done.result()
+
+    assert set(statuses) <= {200, 401, 409, 429}, statuses
     log = any_server.log()
     assert "Traceback" not in log and " ERROR " not in log
 
