@@ -65,10 +65,14 @@ class Handler(ASGIHandler):
         self, scope: Any, body_file: Any
     ) -> tuple[ASGIRequest, None] | tuple[None, HttpResponseBase]:
         try:
-            return super().create_request(scope, body_file)
+            request, refusal = super().create_request(scope, body_file)
         except ValueError:
             # A Content-Type that cannot be decoded, with an RFC 2231 charset that nobody knows, say.
             return None, error_response(400)
+        if request is not None and (size := body_file.getbuffer().nbytes):
+            # A body in chunks tells no length, and would be taken for none.
+            request.META.setdefault("CONTENT_LENGTH", str(size))
+        return request, refusal  # type: ignore[return-value]  # one of the two is there
 
 
 class PageHandler(Handler):

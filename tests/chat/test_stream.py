@@ -1,5 +1,6 @@
 """`POST /api/chat/stream`, against a real server and a real HTTP provider."""
 
+import json
 import re
 import time
 import uuid
@@ -361,6 +362,18 @@ def test_at_most_five_answers_run_at_once(alice: User, upstream: Upstream) -> No
         assert live.rest().text == "ok"
         context.__exit__(None, None, None)
     assert alice.stream("Hi").names[-1] == "done"
+
+
+def test_a_question_may_come_without_a_length(alice: User) -> None:
+    body = json.dumps({"message": "Hi 你好", "provider": alice.provider, "model": alice.model}).encode()
+    pieces = (body[i : i + 7] for i in range(0, len(body), 7))
+    headers = {"Content-Type": "application/json"}
+
+    with alice.opened("POST", "/api/chat/stream", content=pieces, headers=headers) as live:
+        answer = live.rest()
+
+    assert answer.text == "a quick answer"
+    assert alice.messages(answer.session["sessionId"])[0]["content"] == "Hi 你好"
 
 
 def wait_for_end(user: User, session: str, seconds: float = 10, *, every: float = 0.05) -> dict[str, Any]:
