@@ -7,6 +7,7 @@ so that a burst of chunks costs hardly more than one of them. Faults are httpx's
 
 import asyncio
 import errno
+import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +26,7 @@ from .names import Answer, look_up
 # The answer and what is sent before it: a server may say "wait" and give hints.
 MAX_HEADS = 20
 MAX_HEAD_BYTES = 256 << 10
+MAX_HEADERS = 200
 # What may come that is no body, and how much of it for each byte of the body.
 MAX_OVERHEAD = 1 << 20
 MAX_OVERHEAD_PER_BYTE = 2
@@ -88,8 +90,10 @@ class Connections:
         idle = self._idle.get(peer)
         while idle:
             connection = idle.pop()
-            if connection.is_usable:
+            if connection.is_usable and not connection.has_something_to_read():
                 return connection
+            # Its end, or an answer to nothing, that the loop has not come to yet.
+            connection.abort()
         try:
             async with asyncio.timeout(self._rules().connect_seconds):
                 connection = await self._connect(peer)
@@ -269,7 +273,17 @@ class Connection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether another request can follow the last one, which has ended."""
-        return self._keeps and self._transport is not None and not self._transport.is_closing()
+        if self._transport is None or self._transport.is_closing():
+            return False
+        return self._keeps and not self._paused  # of whose body all has been read
+
+    def has_something_to_read(self) -> bool:
+        link = None if self._transport is None else self._transport.get_extra_info("socket")
+        if link is None:
+            return False
+        poll = select.poll()
+        poll.register(link.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     async def _something(self) -> None:
         """Wait until anything has changed."""
@@ -393,6 +407,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head is None:  # and not behind the body
+            if len(self._headers) >= MAX_HEADERS:
+                raise ValueError("too many headers")
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:

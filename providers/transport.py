@@ -327,8 +327,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             self._connections.give_back(peer, connection)
 
         body = _Body(connection, release, times["read"], None if total is None else now + total)
-        # Where a redirect leads is nothing to us, and httpx would fail where it leads nowhere.
-        headers = [header for header in headers if header[0].lower() != b"location"]
+        headers = [header for header in headers if header[0].lower() not in _UNHEARD]
         return httpx.Response(status, headers=headers, stream=body, extensions={"body": body})
 
     async def aclose(self) -> None:
@@ -395,6 +394,11 @@ class _Body(httpx.AsyncByteStream):
             self._timer.cancel()
         release, self._release = self._release, _nothing
         release()
+
+
+# Where a redirect leads is nothing to us, and httpx would fail where it leads nowhere. Cookies it would read
+# with great care before it forgot them.
+_UNHEARD = (b"location", b"set-cookie", b"set-cookie2")
 
 
 def _nothing() -> None:

@@ -503,6 +503,15 @@ async def test_what_comes_unasked_ends_the_connection():
     assert not connection.is_usable
 
 
+async def test_a_connection_on_which_reading_has_stopped_is_the_last_ones():
+    connection, link = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    connection.data_received(b"x" * 1_000_000)
+
+    assert link.paused
+    assert not connection.rest(10)
+
+
 async def test_a_body_without_a_length_ends_with_the_connection():
     connection, _ = stood()
     await asked(connection, b"HTTP/1.1 200 OK\r\n\r\none ")
@@ -597,6 +606,43 @@ async def test_a_connection_the_server_has_closed_is_not_used_again():
     assert server.connections == 3
 
 
+@pytest.mark.parametrize(
+    "late", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"], ids=["end", "more"]
+)
+async def test_a_connection_on_which_something_came_between_two_questions_is_not_used_again(late):
+    loop = asyncio.get_running_loop()
+    made = connections.Connections(transport.limits, context=ssl.create_default_context)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        peer = connections.Peer(False, "127.0.0.1", listening.getsockname()[1])
+
+        async def taken():
+            taking = asyncio.create_task(made.take(peer))
+            server_side, _ = await asyncio.wait_for(loop.sock_accept(listening), 5)
+            return await taking, server_side
+
+        first, server_side = await taken()
+        asking = asyncio.create_task(first.ask(b"GET / HTTP/1.1\r\n\r\n", b""))
+        server_side.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await asking
+        made.give_back(peer, first)
+        assert await made.take(peer) is first
+        made.give_back(peer, first)
+        # The loop is busy while it comes.
+        if late:
+            server_side.sendall(late)
+        else:
+            server_side.shutdown(socket.SHUT_WR)
+        time.sleep(0.05)  # noqa: ASYNC251
+
+        second, other_side = await taken()
+
+        assert second is not first
+        made.close()
+        server_side.close()
+        other_side.close()
+
+
 @pytest.mark.parametrize("target", ["/a\r\nX-Evil: 1", "/a b"])
 async def test_one_request_is_one_request(target):
     async with serving(replay([b"data: 1\n\n"])) as server, new_client() as client:
@@ -668,6 +714,14 @@ async def test_headers_that_never_end_are_cut_off():
         await asyncio.wait_for(server.left.wait(), 2)
 
     assert isinstance(error, ProviderUnavailable)
+
+
+async def test_no_head_has_more_headers_than_anybody_needs():
+    async def answer(wire):
+        await wire.raw(b"HTTP/1.1 200 OK\r\n" + b"set-cookie: a=b\r\n" * 5000 + b"\r\n")
+
+    async with serving(answer) as server:
+        assert type(await failure(server.url)) is ProviderUnavailable
 
 
 async def test_a_gzip_bomb_is_not_opened():
