@@ -93,7 +93,7 @@ def main() -> None:
     meter = Meter(Path(os.environ["KEEPING_METER"]))
     checkpoints.keep_lease = meter.coroutine(checkpoints.keep_lease)
     checkpoints.keep_texts = meter.coroutine(checkpoints.keep_texts)
-    checkpoints._renew = meter.function(checkpoints._renew)
+    checkpoints._heard = meter.function(checkpoints._heard)
     checkpoints._store = meter.function(checkpoints._store)
     leases.keep = meter.function(leases.keep)
     leases.renew = meter.function(leases.renew)

@@ -109,8 +109,10 @@ class RunningAnswer:
         self._turned_at = self.started_at
         self._thought: float | None = None  # seconds
         self.outcome: Outcome | None = None
-        # How many characters there are, and how many of them a checkpoint has stored.
-        self.chars = self.kept_chars = len(reasoning) + len(content)
+        # How many characters there are; how many of them are stored, and since when.
+        self.chars = len(reasoning) + len(content)
+        self.kept = self.start
+        self.kept_at = self.started_at
         # The text of the first so many pieces, joined.
         self._joined = (reasoning, content)
         self._joined_pieces = len(self.pieces)

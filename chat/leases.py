@@ -12,13 +12,18 @@ from django.db.models.functions import Now
 
 from chat import faults
 from chat.models import Message, Worker
+from chatproject.prepared import Update
 
 # How long a process may be silent before its answers count as abandoned.
 LEASE = timedelta(seconds=12)
+# While answers run, their process's lease gets about this old at most.
+BEAT_SECONDS = 0.9
 # A lease younger than this needs no renewal before an answer begins.
 FRESH_SECONDS = 3
 # Who has not reached the database for so long cannot tell another's silence from its own.
-OUT_OF_TOUCH = LEASE - timedelta(seconds=1)
+OUT_OF_TOUCH = LEASE - timedelta(seconds=2)
+
+_BEAT = Update(lambda worker: (Worker.objects.filter(pk=worker), {"heartbeat_at": Now()}))
 
 worker_id = uuid.uuid4()
 _kept_at = float("-inf")
@@ -27,16 +32,16 @@ _judges_from = float("-inf")
 _astray: set[UUID] = set()
 
 
-def keep() -> None:
-    """Make sure that this process's lease is fresh, within the transaction that starts an answer."""
-    if time.monotonic() - _kept_at > FRESH_SECONDS:
+def keep(seconds: float = FRESH_SECONDS) -> None:
+    """Renew this process's lease if it is older than this; within the transaction that starts an answer."""
+    if time.monotonic() - _kept_at > seconds:
         renew()
 
 
 def renew() -> None:
     """Write a heartbeat, by the database's clock: the machines' own may disagree."""
     now = time.monotonic()
-    if not Worker.objects.filter(pk=worker_id).update(heartbeat_at=Now()):
+    if not _BEAT.run(worker_id):
         Worker.objects.bulk_create([Worker(pk=worker_id, heartbeat_at=Now())], ignore_conflicts=True)
     transaction.on_commit(lambda: _kept(now))
 

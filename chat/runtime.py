@@ -23,7 +23,8 @@ from providers.registry import adapter_for
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.5  # how soon a stop from another process is heard
-TEXT_SECONDS = 1  # how often texts are kept: what a crash may cost
+TEXT_SECONDS = 1  # how often a text is kept: what a crash may cost
+TEXT_TICKS = 4  # how often in that time we look which ones are due
 SWEEP_TICKS = 10
 PURGE_TICKS = 1200
 # What a database that is away raises; anything else would be raised again and again.
@@ -194,9 +195,10 @@ async def _tick(purges: Iterable[Callable[[], object]]) -> None:
 
 async def _keep_texts() -> None:
     while True:
-        await asyncio.sleep(TEXT_SECONDS)
+        await asyncio.sleep(TEXT_SECONDS / TEXT_TICKS)
         async with _tried():
-            await checkpoints.keep_texts()
+            # Whose time comes a moment after this is not left to the next look.
+            await checkpoints.keep_texts(TEXT_SECONDS * (1 - 0.5 / TEXT_TICKS))
 
 
 @asynccontextmanager

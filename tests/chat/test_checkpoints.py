@@ -1,14 +1,17 @@
 """What the writer stores of an answer while others change it."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 
 from chat import answers, checkpoints, leases
-from chat.checkpoints import Snapshot
+from chat.answers import Opening, RunningAnswer
+from chat.checkpoints import Growth
+from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
+from providers.base import TextDelta
 
 pytestmark = pytest.mark.django_db
 Status = Message.Status
@@ -27,20 +30,57 @@ def answer(status: str, content: str) -> Message:
     )
 
 
-def test_what_has_grown_is_stored() -> None:
-    message = answer(Status.STREAMING, "one")
+def test_what_has_grown_is_appended() -> None:
+    message, other = answer(Status.STREAMING, "流式🙂"), answer(Status.STREAMING, "")
 
-    checkpoints._store([Snapshot(message.id, "hm", "one two")])
+    checkpoints._store(
+        [
+            Growth(message.id, "hm", '流式🙂 a "quoted" \\ 100 %s\n回答', kept=Position(0, 3)),
+            Growth(other.id, "", "two", kept=START),
+        ]
+    )
 
     message.refresh_from_db()
-    assert (message.reasoning, message.content) == ("hm", "one two")
+    other.refresh_from_db()
+    assert (message.reasoning, message.content) == ("hm", '流式🙂 a "quoted" \\ 100 %s\n回答')
+    assert (other.reasoning, other.content) == ("", "two")
+
+
+def test_what_was_stored_without_our_knowing_is_not_stored_twice() -> None:
+    """The connection was lost after the commit, before we heard of it."""
+    message = answer(Status.STREAMING, "one two")
+
+    checkpoints._store([Growth(message.id, "", "one two three", kept=Position(0, 3))])
+
+    message.refresh_from_db()
+    assert message.content == "one two three"
+
+
+async def test_each_text_is_kept_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[list[UUID]] = []
+    monkeypatch.setattr(
+        checkpoints, "_store", lambda growths: stored.append([growth.message_id for growth in growths])
+    )
+    early, late = (RunningAnswer(Opening(uuid7(), uuid7(), None, "t")) for _ in range(2))
+    monkeypatch.setattr(checkpoints, "running", {answer.id: answer for answer in (early, late)})
+    for one in (early, late):
+        one.grow(TextDelta("one"))
+    early.kept_at -= 1
+
+    await checkpoints.keep_texts(0.9)
+    assert stored == [[early.id]]
+    await checkpoints.keep_texts(0)
+    assert stored[1:] == [[late.id]]  # nothing of the other is new
+    early.grow(TextDelta(" two"))
+    await checkpoints.keep_texts(0)
+    assert stored[2:] == [[early.id]]
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETE, Status.STOPPED, Status.FAILED, Status.INTERRUPTED])
 def test_an_answer_that_has_ended_since_it_was_looked_at_stays_whole(status: str) -> None:
     message = answer(status, "one two three")
 
-    checkpoints._store([Snapshot(message.id, "", "one two")])
+    checkpoints._store([Growth(message.id, "", "one two", kept=Position(0, 3))])
 
     message.refresh_from_db()
     assert message.content == "one two three"
@@ -49,4 +89,4 @@ def test_an_answer_that_has_ended_since_it_was_looked_at_stays_whole(status: str
 def test_an_answer_that_another_process_has_given_up_is_let_go_as_such() -> None:
     own, given_up = answer(Status.STREAMING, "one"), answer(Status.INTERRUPTED, "one")
 
-    assert checkpoints._renew([own.id, given_up.id]) == {given_up.id: answers.INTERRUPTED}
+    assert checkpoints._heard([own.id, given_up.id]) == {given_up.id: answers.INTERRUPTED}

@@ -173,7 +173,7 @@ async def ask(client: Client, model: Script, *, stop: bool) -> None:
         if b"event: message" in said and not midway:
             midway = True
             # As the process's rhythm does, which an error does not end either.
-            kept = (checkpoints.keep_lease(), checkpoints.keep_texts())
+            kept = (checkpoints.keep_lease(), checkpoints.keep_texts(0))
             await asyncio.gather(*kept, return_exceptions=True)
             if stop:
                 session = json.loads(said.split(b"data: ", 2)[1].split(b"\n")[0])["sessionId"]
