@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +66,7 @@ async def test_no_fault_repeats_the_key_it_was_asked_with(make, way):
 @pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example", "xn--a"])
 async def test_a_name_that_cannot_be_looked_up_is_an_address_refused(host, monkeypatch):
     # As if the check of the text had let it through: names are judged anew by every layer.
-    monkeypatch.setattr("providers.transport.check_url", lambda url, **_: url)
+    monkeypatch.setattr("providers.transport._checked", lambda url, **_: httpx.URL(url))
 
     with pytest.raises(AddressRefused):
         await get_json(None, f"http://{host}/v1/models", headers={})
