@@ -83,8 +83,6 @@ _BUSY = Select(
         .values_list("all", "here")
     )
 )
-_FOR_A_NEW_SESSION = Together(_BUSY, CONFIGS, _ENABLED_MODE)
-
 _NEW_SESSION = Insert(
     lambda session, user, title, provider, model, mode, now: [
         ChatSession(
@@ -160,8 +158,14 @@ _CLAIM = Insert(
 
 
 @cache
-def _for_a_session(newest: int) -> Together:
-    """The same, and the newest messages of the session's chosen branch."""
+def _needed(*, for_a_key: bool, newest: int | None) -> Together:
+    """All that is read for a turn: the locks first, so that the rest stays true until they are gone.
+
+    `newest` is how many messages are read of the session's chosen branch; without it there is no session yet.
+    """
+    key = (_KNOWN_KEY,) if for_a_key else ()
+    if newest is None:
+        return Together(_LOCK_USER, *key, _BUSY, CONFIGS, _ENABLED_MODE)
     messages = Select(
         lambda session: (
             Message.objects.filter(session_id=session)
@@ -170,7 +174,7 @@ def _for_a_session(newest: int) -> Together:
             .values_list("id", "role", "status", "content")[:newest]
         )
     )
-    return Together(_BUSY, CONFIGS, _ENABLED_MODE, messages)
+    return Together(_LOCK_BOTH, *key, _BUSY, CONFIGS, _ENABLED_MODE, messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,34 +226,30 @@ def open_turn(
     Raises an `ApiError` for everything that can be refused; nothing is stored then.
     """
     with transaction.atomic():
-        session = _locked(asked.user, session_id)
-        if replay := _replay(asked):
+        limit = settings.CHAT_HISTORY_LIMIT - 1
+        found = _look(asked, session_id, provider, mode, limit + SPARE)
+        if replay := _replay(asked, found.known):
             return replay
         asked.limit()
-        user, limit = asked.user.pk, settings.CHAT_HISTORY_LIMIT - 1
-        needed = (user, session_id), (user, provider), (mode,)
-        newest: list[Any] = []
-        if session is None:
-            busy, configs, modes = _FOR_A_NEW_SESSION.found(*needed)
-        else:
-            busy, configs, modes, newest = _for_a_session(limit + SPARE).found(*needed, (session_id,))
-        everywhere, here = busy[0] if busy else (0, 0)
-        _refuse_too_many(asked.user, everywhere)
-        access = chosen(provider, configs)
-        chosen_mode = _mode_or_normal(modes[0] if modes else None, mode)
+        _refuse_too_many(asked.user, found.everywhere)
+        access = chosen(provider, found.configs)
+        chosen_mode = _mode_or_normal(found.mode, mode)
+        session = found.session
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message))
         elif session is None:
             raise refusals.SessionNotFound
-        if here:
+        if found.here:
             _refuse_second_answer(session)
-        history = _sent(session, newest, limit=limit)
-        last = newest[0][0] if newest else None
+        history = _sent(session, found.newest, limit=limit)
+        last = found.newest[0][0] if found.newest else None
         if last is None and session.title == NEW_CHAT:
             session.title = title_of(message)
         session.provider, session.model, session.mode = provider, model, mode
-        opening = _ask(asked, session, after=last, parent=last, message=message)
-        return _turn(opening, model, access, chosen_mode, [*history, ChatMessage("user", message)])
+        opening = _opening(session, uuid7(after=last))
+        turn = _turn(opening, model, access, chosen_mode, [*history, ChatMessage("user", message)])
+        _ask(asked, session, opening, parent=last, message=message)
+        return turn
 
 
 def open_regeneration(
@@ -268,8 +268,10 @@ def open_regeneration(
         branches.choose_path_to(session.id, question.id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT)
         session.provider, session.model = provider, model
-        opening = _ask_again(asked, session, question)
-        return _turn(opening, model, access, chosen_mode, history)
+        opening = _opening(session, question.id)
+        turn = _turn(opening, model, access, chosen_mode, history)
+        _begin(_ASK_AGAIN, asked, session, opening)
+        return turn
 
 
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
@@ -286,8 +288,11 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, old.parent_id)
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - 1)
-        opening = _ask(asked, session, after=old.id, parent=old.parent_id, message=message)
-        return _turn(opening, session.model, access, chosen_mode, [*history, ChatMessage("user", message)])
+        opening = _opening(session, uuid7(after=old.id))
+        sent = [*history, ChatMessage("user", message)]
+        turn = _turn(opening, session.model, access, chosen_mode, sent)
+        _ask(asked, session, opening, parent=old.parent_id, message=message)
+        return turn
 
 
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
@@ -329,30 +334,64 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         return _turn(opening, answer.model, access, chosen_mode, sent, reasoning=reasoning, content=content)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read for a turn; `session` is locked, and so is its user."""
+
+    session: ChatSession | None
+    known: IdempotencyKey | None
+    everywhere: int  # so many of the user's answers are running,
+    here: int  # so many of them in this session
+    configs: list[Any]
+    mode: Mode | None
+    newest: list[Any]
+
+
+def _look(asked: Asked, session_id: UUID | None, provider: str, mode: str, newest: int) -> Found:
+    """Lock a user, and a session of theirs, and read all that opening a turn there takes.
+
+    Nobody begins another of this user's answers until the lock is gone.
+    """
+    user = asked.user.pk
+    of_key = [(user, asked.key)] if asked.key else []
+    rest = [(user, session_id), (user, provider), (mode,)]
+    if session_id is None:
+        needed = _needed(for_a_key=bool(asked.key), newest=None)
+        results = iter(needed.found((user,), *of_key, *rest))
+    else:
+        needed = _needed(for_a_key=bool(asked.key), newest=newest)
+        results = iter(needed.found((user, session_id), *of_key, *rest, (session_id,)))
+    locked = next(results)
+    known = next(results) if asked.key else []
+    busy, configs, modes = next(results), next(results), next(results)
+    if not locked and (session_id is None or not _LOCK_USER.rows(user)):
+        raise NotAuthenticated  # deleted since the request was let in
+    session = ChatSession.from_db(DEFAULT_DB_ALIAS, _SESSION, locked[0]) if session_id and locked else None
+    everywhere, here = busy[0] if busy else (0, 0)
+    return Found(
+        session,
+        known[0] if known else None,
+        everywhere,
+        here,
+        configs,
+        modes[0] if modes else None,
+        next(results, []),
+    )
+
+
 def _admit(asked: Asked) -> Replay | None:
     """Decide, with the user's row locked, whether this request may start an answer."""
-    _locked(asked.user)
-    if replay := _replay(asked):
+    if not _LOCK_USER.rows(asked.user.pk):
+        raise NotAuthenticated
+    known = _KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
+    if replay := _replay(asked, known):
         return replay
     asked.limit()
     _refuse_too_many(asked.user, _running(asked.user))
     return None
 
 
-def _locked(user: Any, session_id: UUID | None = None) -> ChatSession | None:
-    """Lock the user's row, and with it that of a session of theirs, which is returned.
-
-    Nobody begins another of this user's answers until the lock is gone.
-    """
-    if session_id is not None and (rows := _LOCK_BOTH.rows(user.pk, session_id)):
-        return ChatSession.from_db(DEFAULT_DB_ALIAS, _SESSION, rows[0])
-    if not _LOCK_USER.rows(user.pk):
-        raise NotAuthenticated  # deleted since the request was let in
-    return None
-
-
-def _replay(asked: Asked) -> Replay | None:
-    known = _KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
+def _replay(asked: Asked, known: IdempotencyKey | None) -> Replay | None:
     if known is None:
         return None
     if known.fingerprint != asked.fingerprint:
@@ -379,27 +418,23 @@ def _refuse_second_answer(session: ChatSession) -> None:
             raise refusals.AnswerInProgress
 
 
-def _ask(
-    asked: Asked, session: ChatSession, *, after: UUID | None, parent: UUID | None, message: str
-) -> Opening:
+def _opening(session: ChatSession, question: UUID) -> Opening:
+    return Opening(uuid7(after=question), session.id, question, session.title)
+
+
+def _ask(asked: Asked, session: ChatSession, opening: Opening, *, parent: UUID | None, message: str) -> None:
     """Save a question and the row that its answer will fill, before the provider is asked."""
-    both = _BEGIN if session._state.adding else _ASK
-    question = uuid7(after=after)
-    return _begin(both, asked, session, question, parent, message)
+    _begin(_BEGIN if session._state.adding else _ASK, asked, session, opening, parent, message)
 
 
-def _ask_again(asked: Asked, session: ChatSession, question: Message) -> Opening:
-    """Save the row that another answer to a question will fill."""
-    return _begin(_ASK_AGAIN, asked, session, question.id)
-
-
-def _begin(both: Both, asked: Asked, session: ChatSession, question: UUID, *asking: Any) -> Opening:
+def _begin(both: Both, asked: Asked, session: ChatSession, opening: Opening, *asking: Any) -> None:
+    """Save the row that an answer will fill, and what belongs to it; this commits the transaction."""
     leases.keep()
-    answer, now = uuid7(after=question), timezone.now()
+    now = timezone.now()
+    _claim(asked, opening.message_id)
     asked_of = session.provider, session.model, leases.worker_id
-    both.run(_stored(session, now), (session.id, answer, question, *asked_of, now, *asking))
-    _claim(asked, answer)
-    return Opening(answer, session.id, question, session.title)
+    row = session.id, opening.message_id, opening.user_message_id, *asked_of, now
+    both.run(_stored(session, now), (*row, *asking), commits=True)
 
 
 def _stored(session: ChatSession, now: datetime) -> tuple[Any, ...]:

@@ -35,6 +35,8 @@ from django.db.models import (
 )
 from django.db.models.sql import UpdateQuery
 
+from chatproject.postgresql.kept import Kept, keep
+
 M = TypeVar("M", bound=Model)
 R = TypeVar("R")
 Row = tuple[Any, ...]
@@ -82,6 +84,8 @@ class Finished:
     converters: list[tuple[int, list[Any], Any]]
     # How many values it is given.
     given: int
+    # As PostgreSQL keeps it; several where several are sent together.
+    kept: tuple[Kept, ...] = ()
 
     def filled(self, values: Sequence[Any], connection: Any) -> list[Any]:
         params = self.params[:]
@@ -91,11 +95,33 @@ class Finished:
 
     def fetched(self, values: Sequence[Any], connection: Any) -> list[Row]:
         """Run it, and return its rows."""
-        return self.converted(_run(connection, self.sql, self.filled(values, connection), _rows), connection)
+        return self.converted(self.run(values, connection, _rows), connection)
 
-    def changed(self, values: Sequence[Any], connection: Any) -> int:
+    def changed(self, values: Sequence[Any], connection: Any, *, commits: bool = False) -> int:
         """Run it, and return how many rows it changed."""
-        return _run(connection, self.sql, self.filled(values, connection), _row_count)
+        return self.run(values, connection, _row_count, commits=commits)
+
+    def run(
+        self, values: Sequence[Any], connection: Any, read: Callable[[Any], R], *, commits: bool = False
+    ) -> R:
+        """Run it on the driver's own cursor, and return what is read of that.
+
+        Django's cursor costs as much again as a short statement itself. It is taken where somebody
+        listens to it: a wrapper, or the log of queries.
+        """
+        params = self.filled(values, connection)
+        if connection.execute_wrappers or connection.queries_logged:
+            with connection.cursor() as cursor:
+                cursor.execute(self.sql, params)
+                return read(cursor)
+        connection.ensure_connection()
+        connection.validate_no_broken_transaction()
+        with connection.wrap_database_errors:
+            if self.kept:
+                return read(connection.called(self.kept, params, commits=commits))
+            cursor = connection.create_cursor()
+            cursor.execute(self.sql, params)
+            return read(cursor)
 
     def converted(self, rows: list[Row], connection: Any) -> list[Row]:
         if not self.converters:
@@ -126,7 +152,8 @@ class Statement:
                 for place, param in enumerate(params)
                 if isinstance(param, Parameter)
             ]
-            found = Finished(sql, list(params), places, converters, len(self._names))
+            kept = (keep(sql),) if connection.vendor == "postgresql" else ()
+            found = Finished(sql, list(params), places, converters, len(self._names), kept)
             self._finished[connection.vendor] = found
         return found
 
@@ -207,14 +234,15 @@ class Together:
         else:
             given = [value for some in values for value in some]
             joined = self._joined(connection, finished)
-            results = _run(connection, joined.sql, joined.filled(given, connection), _all_rows)
+            results = joined.run(given, connection, _all_rows)
             results = [one.converted(rows, connection) for one, rows in zip(finished, results, strict=True)]
         return [select.made_of(rows) for select, rows in zip(self._selects, results, strict=True)]
 
     def _joined(self, connection: Any, finished: Sequence[Finished]) -> Finished:
         if (found := self._finished.get(connection.vendor)) is None:
             sql = "; ".join(one.sql for one in finished)
-            found = self._finished[connection.vendor] = _joined(sql, finished)
+            kept = tuple(kept for one in finished for kept in one.kept)
+            found = self._finished[connection.vendor] = _joined(sql, finished, kept)
         return found
 
 
@@ -290,14 +318,18 @@ class Both:
         self._second = second
         self._finished: dict[str, Finished] = {}
 
-    def run(self, first: Sequence[Any], second: Sequence[Any]) -> int:
-        """Run both, each with its own values, and return how many rows the second changed."""
+    def run(self, first: Sequence[Any], second: Sequence[Any], *, commits: bool = False) -> int:
+        """Run both, each with its own values, and return how many rows the second changed.
+
+        With `commits` they are the last of a transaction: `COMMIT` is sent together with them, where the
+        database takes that, and what leaves the `atomic` block finds nothing to do.
+        """
         connection = connections[DEFAULT_DB_ALIAS]
         if connection.vendor != "postgresql":
             with transaction.atomic(savepoint=False):
                 self._first.run(*first)
                 return self._second.run(*second)
-        return self.finished(connection).changed((*first, *second), connection)
+        return self.finished(connection).changed((*first, *second), connection, commits=commits)
 
     def finished(self, connection: Any) -> Finished:
         if (found := self._finished.get(connection.vendor)) is None:
@@ -306,11 +338,11 @@ class Both:
             if isinstance(self._second, Update):
                 # Always true, and asks for the first before any row of the second is touched.
                 sql += " AND (SELECT count(*) FROM first) >= 0"
-            found = self._finished[connection.vendor] = _joined(sql, [one, two])
+            found = self._finished[connection.vendor] = _joined(sql, [one, two], (keep(sql),))
         return found
 
 
-def _joined(sql: str, parts: Sequence[Finished]) -> Finished:
+def _joined(sql: str, parts: Sequence[Finished], kept: tuple[Kept, ...]) -> Finished:
     """Return a statement that these are parts of, in this order, with the values of all."""
     params: list[Any] = []
     places: list[tuple[int, int, Parameter | None]] = []
@@ -319,25 +351,7 @@ def _joined(sql: str, parts: Sequence[Finished]) -> Finished:
         places += [(len(params) + place, given + value, written) for place, value, written in part.places]
         params += part.params
         given += part.given
-    return Finished(sql, params, places, [], given)
-
-
-def _run(connection: Any, sql: str, params: Sequence[Any], read: Callable[[Any], R]) -> R:
-    """Run a statement on the driver's own cursor, and return what is read of it.
-
-    Django's cursor costs as much again as a short statement itself. It is taken where somebody
-    listens to it: a wrapper, or the log of queries.
-    """
-    if connection.execute_wrappers or connection.queries_logged:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return read(cursor)
-    connection.validate_no_broken_transaction()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        cursor = connection.create_cursor()
-        cursor.execute(sql, params)
-        return read(cursor)
+    return Finished(sql, params, places, [], given, kept)
 
 
 def _row_count(cursor: Any) -> int:

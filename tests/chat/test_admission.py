@@ -110,5 +110,5 @@ def test_few_messages_go_to_the_database(
 ) -> None:
     opened(session, None)  # what is prepared once
 
-    with django_assert_num_queries(5):  # two of them begin and end the transaction
+    with django_assert_num_queries(3):  # with the first the transaction begins, with the last it ends
         opened(session, None if new else session.pk)
