@@ -16,7 +16,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -72,13 +72,33 @@ class Opening:
         return events.encode("session", self.message_id, position, data)
 
 
+class Way(Protocol):
+    """Out to one client, where a piece needs no waiting."""
+
+    @property
+    def is_free(self) -> bool: ...
+
+    def write(self, piece: bytes) -> None: ...
+
+
+class Outlet:
+    """What a reader's pieces may take while it waits, once the server has said which way that is."""
+
+    way: Way | None = None
+
+
 class Reader:
-    """One who follows an answer; waits on `future` when there is nothing new."""
+    """One who follows an answer; waits on `future` when there is nothing new.
 
-    __slots__ = ("content", "future", "reasoning", "sent_at", "taken")
+    While it waits, all that went before has been handed to the server, so that a new piece can follow at
+    once, by its outlet, without waking anybody.
+    """
 
-    def __init__(self, now: float, position: Position) -> None:
+    __slots__ = ("content", "future", "outlet", "reasoning", "sent_at", "taken")
+
+    def __init__(self, now: float, position: Position, outlet: Outlet | None) -> None:
         self.future: asyncio.Future[None] | None = None
+        self.outlet = outlet
         self.sent_at = now
         self.taken = 0  # of the answer's pieces
         self.reasoning, self.content = position  # so many characters of each
@@ -102,7 +122,8 @@ class RunningAnswer:
         self.start = Position(len(reasoning), len(content))
         self.usage: Usage | None = None
         self.finish_reason: FinishReason | None = None
-        self.started_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        self.started_at = self._loop.time()
         self.first_token_at: float | None = None
         self.ended_at: float | None = None
         self._thinking = False
@@ -142,7 +163,7 @@ class RunningAnswer:
         if not text:
             return
         if self.first_token_at is None:
-            self.first_token_at = asyncio.get_running_loop().time()
+            self.first_token_at = self._loop.time()
         if is_reasoning is not self._thinking:
             self._turn(is_reasoning)
         self.pieces.append((is_reasoning, text))
@@ -150,7 +171,13 @@ class RunningAnswer:
         if len(self.pieces) >= self._merge_at:
             self._merge()
         for reader in self._readers:
-            if reader.future is not None:
+            if reader.future is None:
+                continue
+            way = None if reader.outlet is None else reader.outlet.way
+            if way is not None and way.is_free:
+                way.write(self._take(reader))
+                reader.sent_at = self._loop.time()
+            else:
                 reader.wake()
 
     def texts(self) -> tuple[str, str]:
@@ -181,7 +208,7 @@ class RunningAnswer:
         self._merge_at = len(self.pieces) + MERGE_PIECES
 
     def _turn(self, to_reasoning: bool) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if self._thinking:
             self._thought = (self._thought or 0) + now - self._turned_at
         self._thinking, self._turned_at = to_reasoning, now
@@ -229,7 +256,7 @@ class RunningAnswer:
         """
         running[self.id] = self
         metrics.started()
-        self._task = asyncio.get_running_loop().create_task(
+        self._task = self._loop.create_task(
             self._run(adapter, request, save, seconds), context=contextvars.Context()
         )
 
@@ -239,7 +266,7 @@ class RunningAnswer:
         told = Outcome("failed", error_code=faults.SERVER_ERROR)
         try:
             outcome = await self._pull(adapter, request, seconds)
-            self.ended_at = asyncio.get_running_loop().time()
+            self.ended_at = self._loop.time()
             saved = await self._saved(save, outcome)
             told = outcome if saved else Outcome("failed", error_code=faults.DELETED)
         except Exception:
@@ -295,17 +322,20 @@ class RunningAnswer:
 
     # --- following
 
-    async def follow(self, position: Position, final: "Final") -> AsyncGenerator[bytes, None]:
+    async def follow(
+        self, position: Position, final: "Final", outlet: Outlet | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """Yield, encoded, all that lies after `position`, each time in one batch, to the end.
 
         The first batch is the `session` event; where nothing else is due for a while, a ping. A position
-        beyond the end is from before a crash that has cost some text: then all is told anew.
+        beyond the end is from before a crash that has cost some text: then all is told anew. What could
+        leave by `outlet` while the next batch was waited for is not yielded.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         reset = position.is_beyond(Position(*map(len, self.texts())))
         if reset:
             position = events.START
-        reader = Reader(loop.time(), position)
+        reader = Reader(loop.time(), position, outlet)
         self._readers.append(reader)
         try:
             yield self.opening.encode(position, reset=reset)

@@ -6,12 +6,18 @@ from contextlib import aclosing, asynccontextmanager
 from django.http import StreamingHttpResponse
 from django.utils import translation
 
+from chat.answers import Outlet
+
 
 class EventStreamResponse(StreamingHttpResponse):
-    """Server-sent events, whose source is closed as soon as the client is gone."""
+    """Server-sent events, whose source is closed as soon as the client is gone.
 
-    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+    Whoever sends it may tell the `outlet` of a way on which pieces can follow at once.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes, None], outlet: Outlet | None = None) -> None:
         self._events = events
+        self.outlet = outlet
         # The events are made long after the request's own translation has ended.
         self._language = translation.get_language()
         headers = {

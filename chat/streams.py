@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Length, Substr
 
 from chat import answers, endings, events, faults, services
-from chat.answers import Outcome, RunningAnswer
+from chat.answers import Outcome, Outlet, RunningAnswer
 from chat.events import Position
 from chat.models import Message
 from chatproject.db import in_db
@@ -97,9 +97,11 @@ def error_data(code: str, retry_after: float | None = None, retryable: bool | No
     return data
 
 
-def follow(answer: RunningAnswer, position: Position) -> AsyncGenerator[bytes, None]:
+def follow(
+    answer: RunningAnswer, position: Position, outlet: Outlet | None = None
+) -> AsyncGenerator[bytes, None]:
     """Follow an answer that runs in this process, in the language of the one who asks."""
-    return answer.follow(position, _final)
+    return answer.follow(position, _final, outlet)
 
 
 def _final(answer: RunningAnswer, outcome: Outcome, position: Position) -> bytes:

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from chat import branches, deletions, openapi, refusals, runtime, services, streams
-from chat.answers import STOPPED, running
+from chat.answers import STOPPED, Outlet, running
 from chat.events import START, EventId, Position, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
 from chat.paging import flag, page
@@ -80,13 +80,16 @@ class AnswerView(AsyncAPIView):
             return self.stream(lambda: streams.follow_stored(turn.message_id, start))
         # The turn is stored, so its answer must begin even if the client has gone by now.
         begun = Begun(turn)
-        return self.stream(begun.follow, begin=begun.begin)
+        return self.stream(begun.follow, begin=begun.begin, outlet=begun.outlet)
 
     def stream(
-        self, follow: Callable[[], AsyncGenerator[bytes, None]], begin: Callable[[], None] | None = None
+        self,
+        follow: Callable[[], AsyncGenerator[bytes, None]],
+        begin: Callable[[], None] | None = None,
+        outlet: Outlet | None = None,
     ) -> Continuation:
         async def respond() -> EventStreamResponse:
-            return EventStreamResponse(follow())
+            return EventStreamResponse(follow(), outlet)
 
         return Continuation(self, respond, begin=begin)
 
@@ -106,12 +109,13 @@ class Begun:
 
     def __init__(self, turn: services.Turn) -> None:
         self.turn = turn
+        self.outlet = Outlet()
 
     def begin(self) -> None:
         self.answer = runtime.begin(self.turn)
 
     def follow(self) -> AsyncGenerator[bytes, None]:
-        return streams.follow(self.answer, self.answer.start)
+        return streams.follow(self.answer, self.answer.start, self.outlet)
 
 
 def asked_by(request: Request, **kwargs: Any) -> services.Asked:

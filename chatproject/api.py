@@ -101,14 +101,20 @@ class Continuation(HttpResponseBase):
 async def _unit(
     view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any
 ) -> HttpResponseBase:
-    outcome = await in_db(_respond, view, request, *args, **kwargs)
-    if isinstance(outcome, Continuation) and outcome.begin is not None:
-        outcome.begin()
-    return outcome
+    return await in_db(_respond, asyncio.get_running_loop(), view, request, *args, **kwargs)
 
 
-def _respond(view: Callable[..., Any], request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+def _respond(
+    loop: asyncio.AbstractEventLoop,
+    view: Callable[..., Any],
+    request: HttpRequest,
+    *args: Any,
+    **kwargs: Any,
+) -> HttpResponseBase:
     response = view(request, *args, **kwargs)
+    if isinstance(response, Continuation) and response.begin is not None:
+        # From here: whoever waits for this unit hears of its end two turns of the event loop later.
+        loop.call_soon_threadsafe(response.begin)
     return plain(response) if isinstance(response, Response) else response
 
 

@@ -27,6 +27,7 @@ from chat.events import Last
 from chat.responses import EventStreamResponse
 from chatproject.db import quietest_lane
 from chatproject.errors import error_response
+from chatproject.protocol import WAY
 
 # How long a client may take to send a request's body.
 BODY_SECONDS = 60
@@ -118,7 +119,7 @@ class ApiHandler(Handler):
             await self._send(refusal, send)  # type: ignore[arg-type]  # one of the two is there
             return
         # A task of its own also because waking one is the cheaper the fewer coroutines it is made of.
-        answering = asyncio.create_task(self._answer(request, send))
+        answering = asyncio.create_task(self._answer(request, send, scope.get("extensions", {}).get(WAY)))
         del request, body  # a stream may outlive its need of them by minutes
         listening = asyncio.create_task(_cancel_when_gone(receive, answering))
         try:
@@ -131,7 +132,7 @@ class ApiHandler(Handler):
         finally:
             listening.cancel()
 
-    async def _answer(self, request: HttpRequest, send: Any) -> None:
+    async def _answer(self, request: HttpRequest, send: Any, way: Any) -> None:
         try:
             response = await self._middleware_chain(request)
         except asyncio.CancelledError:
@@ -141,6 +142,8 @@ class ApiHandler(Handler):
         if response.status_code >= 400:
             log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
         del request
+        if isinstance(response, EventStreamResponse) and response.outlet is not None:
+            response.outlet.way = way
         await self._send(response, send)
 
     async def _send(self, response: HttpResponseBase, send: Any) -> None:

@@ -20,6 +20,11 @@ class RawReader:
             self.link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.link.settimeout(120)
         self.link.connect((address.hostname, address.port))
+        self.ask(user, model)
+
+    def ask(self, user: User, model: str) -> None:
+        """Send a question, whether or not the last one has been answered."""
+        address = urlsplit(user.server.base_url)
         body = json.dumps({"message": "Hi", "provider": "custom", "model": model}).encode()
         head = (
             f"POST /api/chat/stream HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"

@@ -3,12 +3,13 @@
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 
 import orjson
 import pytest
 
 from chat import answers
-from chat.answers import Opening, Outcome, RunningAnswer
+from chat.answers import Opening, Outcome, Outlet, RunningAnswer
 from chat.events import Position
 from providers.base import ReasoningDelta, TextDelta
 from providers.sse import Decoder
@@ -20,12 +21,28 @@ def an_answer() -> RunningAnswer:
     return RunningAnswer(Opening(uuid.uuid4(), uuid.uuid4(), None, "t"))
 
 
+class FreeNowAndThen:
+    """A way past the response, for as long as chance will have it."""
+
+    def __init__(self, take: Callable[[bytes], None], seed: int) -> None:
+        self._take = take
+        self._chance = random.Random(seed)
+
+    @property
+    def is_free(self) -> bool:
+        return self._chance.random() < 0.6
+
+    def write(self, piece: bytes) -> None:
+        self._take(piece)
+
+
 async def gathered(answer: RunningAnswer, position: Position, seed: int) -> list[tuple[str, str]]:
     """Follow to the end, now and then slowly; return runs of (event, text)."""
     pause = random.Random(seed)
     decoder = Decoder()
     runs: list[tuple[str, str]] = []
-    async for batch in answer.follow(position, lambda *_: b"event: done\ndata: {}\n\n"):
+
+    def take(batch: bytes) -> None:
         for event in decoder.feed(batch):
             if event.name not in ("reasoning", "message"):
                 continue
@@ -34,6 +51,12 @@ async def gathered(answer: RunningAnswer, position: Position, seed: int) -> list
                 runs[-1] = (event.name, runs[-1][1] + text)
             else:
                 runs.append((event.name, text))
+
+    outlet = Outlet()
+    outlet.way = FreeNowAndThen(take, seed)
+    end = b"event: done\ndata: {}\n\n"
+    async for batch in answer.follow(position, lambda *_: end, outlet if seed % 2 else None):
+        take(batch)
         for _ in range(pause.choice([0, 0, 0, 40])):
             await asyncio.sleep(0)
     return runs
@@ -66,6 +89,43 @@ async def test_readers_get_every_piece_once_and_in_order(monkeypatch, seed):
     assert answer.texts() == tuple(
         "".join(text for kind, text in expected if kind == name) for name in ("reasoning", "message")
     )
+
+
+class Switched:
+    def __init__(self) -> None:
+        self.is_free = True
+        self.pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+
+async def test_a_piece_leaves_at_once_while_its_reader_waits_and_the_way_is_free():
+    answer, outlet, way = an_answer(), Outlet(), Switched()
+    batches = answer.follow(Position(0, 0), lambda *_: b"the end", outlet)
+    assert b"event: session" in await anext(batches)
+    outlet.way = way
+
+    answer.grow(TextDelta("before it waits "))
+    assert not way.pieces
+    assert b"before it waits" in await anext(batches)
+    waiting = asyncio.ensure_future(anext(batches))
+    await asyncio.sleep(0)
+    answer.grow(TextDelta("at once "))
+    answer.grow(ReasoningDelta("hm"))
+    assert [piece.split(b"data: ")[1] for piece in way.pieces] == [
+        b'{"content":"at once "}\n\n',
+        b'{"content":"hm"}\n\n',
+    ]
+    assert not waiting.done()
+
+    way.is_free = False
+    answer.grow(TextDelta("later"))
+    assert len(way.pieces) == 2
+    assert b'"later"' in await waiting
+    answer.end(Outcome("complete"))
+    assert await anext(batches) == b"the end"
+    await batches.aclose()
 
 
 async def test_a_million_letters_are_not_kept_one_by_one():

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.chat.raw import RawReader
 from tests.server import Server, User
 from tests.upstream import Cut, Hold, Reasoning, Upstream, Wait
 
@@ -384,3 +385,18 @@ def wait_for_end(user: User, session: str, seconds: float = 10, *, every: float 
             return message
         time.sleep(every)
     raise AssertionError("the answer did not end")
+
+
+def test_two_questions_sent_at_once_on_one_connection_are_answered_one_after_the_other(
+    alice: User, upstream: Upstream
+) -> None:
+    first = upstream.script("one ", Wait(0.2), "两 ", Wait(0.2), "three")
+    second = upstream.script("four ", Wait(0.1), "five")
+    reader = RawReader(alice, first)
+    reader.ask(alice, second)
+
+    said = reader.read_until("event: done") + reader.read_until("event: done")
+
+    assert re.findall(r'"content":"([^"]*)"', said) == ["one ", "两 ", "three", "four ", "five"]
+    assert said.count("HTTP/1.1 200 OK") == 2
+    reader.leave("fin")
