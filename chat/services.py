@@ -10,27 +10,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.db import DEFAULT_DB_ALIAS, transaction
-from django.db.models import Count, Q
 from django.utils import timezone
 from rest_framework.exceptions import NotAuthenticated
 
-from chat import branches, leases, refusals
+from chat import branches, leases, refusals, statements
 from chat.answers import Opening, running
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-from chatproject.prepared import Both, Insert, Select, Together, Update
+from chatproject.prepared import Both
 from providers.base import ChatMessage, ChatRequest
 from providers.entries import context_window, output_limit
 from providers.registry import ProviderAccess
-from providers.resolve import CONFIGS, chosen, resolve
+from providers.resolve import chosen, resolve
 
 TITLE_CHARS = 50
 NEW_CHAT = "新对话"  # a seed text: stored as it is, whatever the language
@@ -50,131 +47,6 @@ CONTINUABLE = {Status.STOPPED, Status.INTERRUPTED, Status.FAILED}
 NOT_SENT = (Status.FAILED, Status.STREAMING)
 # How many messages more than are sent are read, for those that are not.
 SPARE = 5
-
-# --- the statements that every answer takes -------------------------------------------------------
-
-_User = get_user_model()
-_SESSION = [field.attname for field in ChatSession._meta.concrete_fields]
-
-_LOCK_USER = Select(
-    lambda user: _User.objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
-)
-# The rows are locked in the order of the tables, as everything does that locks both: the user's first.
-_LOCK_BOTH = Select(
-    lambda user, session: (
-        _User.objects.select_for_update(no_key=True)
-        .filter(pk=user, chat_sessions__pk=session)
-        .values_list(*(f"chat_sessions__{name}" for name in _SESSION))
-    )
-)
-_OWN_SESSION = Select(
-    lambda user, session: ChatSession.objects.select_for_update(no_key=True).filter(user_id=user, pk=session)
-)
-_KNOWN_KEY = Select(lambda user, key: IdempotencyKey.objects.filter(user_id=user, key=key))
-_ENABLED_MODE = Select(lambda mode: Mode.objects.filter(pk=mode, enabled=True).order_by())
-# How many answers of a user's are running, and how many in one session; no row where there is none.
-_BUSY = Select(
-    lambda user, session: (
-        Message.objects.running()
-        .filter(session__user_id=user)
-        .order_by()
-        .values("status")
-        .annotate(all=Count("pk"), here=Count("pk", filter=Q(session_id=session)))
-        .values_list("all", "here")
-    )
-)
-_NEW_SESSION = Insert(
-    lambda session, user, title, provider, model, mode, now: [
-        ChatSession(
-            id=session,
-            user_id=user,
-            title=title,
-            provider=provider,
-            model=model,
-            mode=mode,
-            created_at=now,
-            updated_at=now,
-        )
-    ]
-)
-_TOUCH = Update(
-    lambda session, user, title, provider, model, mode, now: (
-        ChatSession.objects.filter(pk=session, user_id=user),
-        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": now},
-    )
-)
-
-
-def _pending(
-    session: Any, answer: Any, question: Any, provider: Any, model: Any, worker: Any, now: Any
-) -> Message:
-    return Message(
-        id=answer,
-        session_id=session,
-        parent_id=question,
-        role=Message.Role.ASSISTANT,
-        status=Status.STREAMING,
-        provider=provider,
-        model=model,
-        worker_id=worker,
-        created_at=now,
-    )
-
-
-_ANSWER = Insert(
-    lambda session, answer, question, provider, model, worker, now: [
-        _pending(session, answer, question, provider, model, worker, now)
-    ]
-)
-_QUESTION_AND_ANSWER = Insert(
-    lambda session, answer, question, provider, model, worker, now, parent, message: [
-        Message(
-            id=question,
-            session_id=session,
-            parent_id=parent,
-            role=Message.Role.USER,
-            content=message,
-            created_at=now,
-        ),
-        _pending(session, answer, question, provider, model, worker, now),
-    ]
-)
-_BEGIN = Both(_NEW_SESSION, _QUESTION_AND_ANSWER)
-_ASK = Both(_TOUCH, _QUESTION_AND_ANSWER)
-_ASK_AGAIN = Both(_TOUCH, _ANSWER)
-_CLAIM = Insert(
-    lambda user, key, fingerprint, message, reasoning, content, now: [
-        IdempotencyKey(
-            user_id=user,
-            key=key,
-            fingerprint=fingerprint,
-            message_id=message,
-            start_reasoning=reasoning,
-            start_content=content,
-            created_at=now,
-        )
-    ]
-)
-
-
-@cache
-def _needed(*, for_a_key: bool, newest: int | None) -> Together:
-    """All that is read for a turn: the locks first, so that the rest stays true until they are gone.
-
-    `newest` is how many messages are read of the session's chosen branch; without it there is no session yet.
-    """
-    key = (_KNOWN_KEY,) if for_a_key else ()
-    if newest is None:
-        return Together(_LOCK_USER, *key, _BUSY, CONFIGS, _ENABLED_MODE)
-    messages = Select(
-        lambda session: (
-            Message.objects.filter(session_id=session)
-            .chosen()
-            .order_by("-id")
-            .values_list("id", "role", "status", "content")[:newest]
-        )
-    )
-    return Together(_LOCK_BOTH, *key, _BUSY, CONFIGS, _ENABLED_MODE, messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +142,7 @@ def open_regeneration(
         session.provider, session.model = provider, model
         opening = _opening(session, question.id)
         turn = _turn(opening, model, access, chosen_mode, history)
-        _begin(_ASK_AGAIN, asked, session, opening)
+        _begin(statements.ASK_AGAIN, asked, session, opening)
         return turn
 
 
@@ -319,7 +191,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         history = _history(session, limit=settings.CHAT_HISTORY_LIMIT - len(own), before=answer.id)
         _claim(asked, answer.id, start)
         leases.keep()
-        _TOUCH.run(*_stored(session, timezone.now()))
+        statements.TOUCH.run(*_stored(session, timezone.now()))
         Message.objects.filter(pk=answer.pk).update(
             status=Status.STREAMING,
             worker_id=leases.worker_id,
@@ -356,17 +228,19 @@ def _look(asked: Asked, session_id: UUID | None, provider: str, mode: str, newes
     of_key = [(user, asked.key)] if asked.key else []
     rest = [(user, session_id), (user, provider), (mode,)]
     if session_id is None:
-        needed = _needed(for_a_key=bool(asked.key), newest=None)
+        needed = statements.needed(for_a_key=bool(asked.key), newest=None)
         results = iter(needed.found((user,), *of_key, *rest))
     else:
-        needed = _needed(for_a_key=bool(asked.key), newest=newest)
+        needed = statements.needed(for_a_key=bool(asked.key), newest=newest)
         results = iter(needed.found((user, session_id), *of_key, *rest, (session_id,)))
     locked = next(results)
     known = next(results) if asked.key else []
     busy, configs, modes = next(results), next(results), next(results)
-    if not locked and (session_id is None or not _LOCK_USER.rows(user)):
+    if not locked and (session_id is None or not statements.LOCK_USER.rows(user)):
         raise NotAuthenticated  # deleted since the request was let in
-    session = ChatSession.from_db(DEFAULT_DB_ALIAS, _SESSION, locked[0]) if session_id and locked else None
+    session = None
+    if session_id and locked:
+        session = ChatSession.from_db(DEFAULT_DB_ALIAS, statements.SESSION, locked[0])
     everywhere, here = busy[0] if busy else (0, 0)
     return Found(
         session,
@@ -381,9 +255,9 @@ def _look(asked: Asked, session_id: UUID | None, provider: str, mode: str, newes
 
 def _admit(asked: Asked) -> Replay | None:
     """Decide, with the user's row locked, whether this request may start an answer."""
-    if not _LOCK_USER.rows(asked.user.pk):
+    if not statements.LOCK_USER.rows(asked.user.pk):
         raise NotAuthenticated
-    known = _KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
+    known = statements.KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
     if replay := _replay(asked, known):
         return replay
     asked.limit()
@@ -400,7 +274,7 @@ def _replay(asked: Asked, known: IdempotencyKey | None) -> Replay | None:
 
 
 def _running(user: Any) -> int:
-    rows = _BUSY.rows(user.pk, None)
+    rows = statements.BUSY.rows(user.pk, None)
     return int(rows[0][0]) if rows else 0
 
 
@@ -424,7 +298,8 @@ def _opening(session: ChatSession, question: UUID) -> Opening:
 
 def _ask(asked: Asked, session: ChatSession, opening: Opening, *, parent: UUID | None, message: str) -> None:
     """Save a question and the row that its answer will fill, before the provider is asked."""
-    _begin(_BEGIN if session._state.adding else _ASK, asked, session, opening, parent, message)
+    both = statements.BEGIN if session._state.adding else statements.ASK
+    _begin(both, asked, session, opening, parent, message)
 
 
 def _begin(both: Both, asked: Asked, session: ChatSession, opening: Opening, *asking: Any) -> None:
@@ -444,7 +319,7 @@ def _stored(session: ChatSession, now: datetime) -> tuple[Any, ...]:
 
 def _claim(asked: Asked, message_id: UUID, start: Position = START) -> None:
     if asked.key:
-        _CLAIM.run(
+        statements.CLAIM.run(
             asked.user.pk,
             asked.key,
             asked.fingerprint,
@@ -506,7 +381,7 @@ def _sent(session: ChatSession, newest: list[Any], *, limit: int) -> list[ChatMe
 
 def _own_session(user: Any, session_id: UUID) -> ChatSession:
     """Return a session of the user's, locked: whoever changes its messages locks it first."""
-    session = _OWN_SESSION.first(user.pk, session_id)
+    session = statements.OWN_SESSION.first(user.pk, session_id)
     if session is None:
         raise refusals.SessionNotFound
     return session
@@ -542,7 +417,7 @@ def _question_of(session: ChatSession, message_id: UUID | None) -> Message:
 
 def get_mode(mode_id: str, *, fallback: bool = False) -> Mode:
     """Return an enabled mode; with `fallback` the normal one in place of one that is gone."""
-    return _mode_or_normal(_ENABLED_MODE.first(mode_id), mode_id, fallback=fallback)
+    return _mode_or_normal(statements.ENABLED_MODE.first(mode_id), mode_id, fallback=fallback)
 
 
 def _mode_or_normal(mode: Mode | None, mode_id: str, *, fallback: bool = False) -> Mode:

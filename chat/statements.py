@@ -1,0 +1,135 @@
+"""The statements that every answer takes to begin, compiled once; see `chatproject.prepared`."""
+
+from functools import cache
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Q
+
+from chat.models import ChatSession, IdempotencyKey, Message, Mode
+from chatproject.prepared import Both, Insert, Select, Together, Update
+from providers.resolve import CONFIGS
+
+_User = get_user_model()
+SESSION = [field.attname for field in ChatSession._meta.concrete_fields]
+
+LOCK_USER = Select(
+    lambda user: _User.objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
+)
+# The rows are locked in the order of the tables, as everything does that locks both: the user's first.
+LOCK_BOTH = Select(
+    lambda user, session: (
+        _User.objects.select_for_update(no_key=True)
+        .filter(pk=user, chat_sessions__pk=session)
+        .values_list(*(f"chat_sessions__{name}" for name in SESSION))
+    )
+)
+OWN_SESSION = Select(
+    lambda user, session: ChatSession.objects.select_for_update(no_key=True).filter(user_id=user, pk=session)
+)
+KNOWN_KEY = Select(lambda user, key: IdempotencyKey.objects.filter(user_id=user, key=key))
+ENABLED_MODE = Select(lambda mode: Mode.objects.filter(pk=mode, enabled=True).order_by())
+# How many answers of a user's are running, and how many in one session; no row where there is none.
+BUSY = Select(
+    lambda user, session: (
+        Message.objects.running()
+        .filter(session__user_id=user)
+        .order_by()
+        .values("status")
+        .annotate(all=Count("pk"), here=Count("pk", filter=Q(session_id=session)))
+        .values_list("all", "here")
+    )
+)
+
+NEW_SESSION = Insert(
+    lambda session, user, title, provider, model, mode, now: [
+        ChatSession(
+            id=session,
+            user_id=user,
+            title=title,
+            provider=provider,
+            model=model,
+            mode=mode,
+            created_at=now,
+            updated_at=now,
+        )
+    ]
+)
+TOUCH = Update(
+    lambda session, user, title, provider, model, mode, now: (
+        ChatSession.objects.filter(pk=session, user_id=user),
+        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": now},
+    )
+)
+
+
+def _pending(
+    session: Any, answer: Any, question: Any, provider: Any, model: Any, worker: Any, now: Any
+) -> Message:
+    return Message(
+        id=answer,
+        session_id=session,
+        parent_id=question,
+        role=Message.Role.ASSISTANT,
+        status=Message.Status.STREAMING,
+        provider=provider,
+        model=model,
+        worker_id=worker,
+        created_at=now,
+    )
+
+
+ANSWER = Insert(
+    lambda session, answer, question, provider, model, worker, now: [
+        _pending(session, answer, question, provider, model, worker, now)
+    ]
+)
+QUESTION_AND_ANSWER = Insert(
+    lambda session, answer, question, provider, model, worker, now, parent, message: [
+        Message(
+            id=question,
+            session_id=session,
+            parent_id=parent,
+            role=Message.Role.USER,
+            content=message,
+            created_at=now,
+        ),
+        _pending(session, answer, question, provider, model, worker, now),
+    ]
+)
+BEGIN = Both(NEW_SESSION, QUESTION_AND_ANSWER)
+ASK = Both(TOUCH, QUESTION_AND_ANSWER)
+ASK_AGAIN = Both(TOUCH, ANSWER)
+CLAIM = Insert(
+    lambda user, key, fingerprint, message, reasoning, content, now: [
+        IdempotencyKey(
+            user_id=user,
+            key=key,
+            fingerprint=fingerprint,
+            message_id=message,
+            start_reasoning=reasoning,
+            start_content=content,
+            created_at=now,
+        )
+    ]
+)
+
+
+@cache
+def needed(*, for_a_key: bool, newest: int | None) -> Together:
+    """All that is read for a turn: the locks first, so that the rest stays true until they are gone.
+
+    `newest` is how many messages are read of the session's chosen branch; without it there is no session yet.
+    """
+    key = (KNOWN_KEY,) if for_a_key else ()
+    if newest is None:
+        return Together(LOCK_USER, *key, BUSY, CONFIGS, ENABLED_MODE)
+    messages = Select(
+        lambda session: (
+            Message.objects.filter(session_id=session)
+            .chosen()
+            .order_by("-id")
+            .values_list("id", "role", "status", "content")[:newest]
+        )
+    )
+    return Together(LOCK_BOTH, *key, BUSY, CONFIGS, ENABLED_MODE, messages)
