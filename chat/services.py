@@ -23,8 +23,8 @@ from chat.answers import Opening, running
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-from chatproject.prepared import Both
-from providers.base import ChatMessage, ChatRequest
+from chatproject.prepared import Both, atomic
+from providers.base import ChatMessage, ChatRequest, Usage
 from providers.entries import context_window, output_limit
 from providers.registry import ProviderAccess
 from providers.resolve import chosen, resolve
@@ -97,7 +97,7 @@ def open_turn(
 
     Raises an `ApiError` for everything that can be refused; nothing is stored then.
     """
-    with transaction.atomic():
+    with atomic():
         limit = settings.CHAT_HISTORY_LIMIT - 1
         found = _look(asked, session_id, provider, mode, limit + SPARE)
         if replay := _replay(asked, found.known):
@@ -128,7 +128,7 @@ def open_regeneration(
     asked: Asked, *, session_id: UUID, message_id: UUID | None, provider: str, model: str
 ) -> Turn | Replay:
     """Open a second answer to a user message (the last one by default), beside those it has."""
-    with transaction.atomic():
+    with atomic():
         if replay := _admit(asked):
             return replay
         session = _own_session(asked.user, session_id)
@@ -148,7 +148,7 @@ def open_regeneration(
 
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
     """Open a new branch: another wording of a user message, and the answer to it."""
-    with transaction.atomic():
+    with atomic():
         if replay := _admit(asked):
             return replay
         old = _own_message(asked.user, message_id)
@@ -169,7 +169,7 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
 
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
     """Reopen a cut answer, which then grows from where it ended."""
-    with transaction.atomic():
+    with atomic():
         if replay := _admit(asked):
             return replay
         answer = _own_message(asked.user, message_id)

@@ -15,7 +15,8 @@ that builds it; they stand for the values, in filters and updates alike:
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -40,6 +41,22 @@ from chatproject.postgresql.kept import Kept, keep
 M = TypeVar("M", bound=Model)
 R = TypeVar("R")
 Row = tuple[Any, ...]
+
+
+@contextmanager
+def atomic() -> Iterator[None]:
+    """`transaction.atomic`, which begins together with its first statement where that is a prepared one.
+
+    Not for those who have a cursor already: what is asked with that would not belong to it.
+    """
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    connection.begins_late = True
+    try:
+        with transaction.atomic():
+            connection.begins_late = False
+            yield
+    finally:
+        connection.begins_late = False
 
 
 # Fields that store what they are given, if it is of their own type.
@@ -322,7 +339,8 @@ class Both:
         """Run both, each with its own values, and return how many rows the second changed.
 
         With `commits` they are the last of a transaction: `COMMIT` is sent together with them, where the
-        database takes that, and what leaves the `atomic` block finds nothing to do.
+        database takes that, and what leaves the `atomic` block finds nothing to do. Nothing may follow them
+        there: it would be on its own.
         """
         connection = connections[DEFAULT_DB_ALIAS]
         if connection.vendor != "postgresql":

@@ -1,19 +1,20 @@
 """Which connections of the pool a unit of work is given, and what it says on them."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, NotSupportedError, connection, transaction
 from psycopg_pool import ConnectionPool
 
-from accounts.models import User
+from accounts.models import RateCounter, User
 from chat.models import ChatSession
 from chatproject.postgresql import base
-from chatproject.prepared import Both, Insert, Select, Sql, Together, Update
+from chatproject.prepared import Both, Insert, Select, Sql, Together, Update, atomic
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -128,7 +129,7 @@ def names() -> set[str]:
 
 
 def test_a_transaction_begins_and_ends_together_with_what_is_in_it(said):
-    with transaction.atomic():
+    with atomic():
         ADD.run("alice", NOW)
         ADD.run("bob", NOW)
         assert names() == set()
@@ -140,13 +141,20 @@ def test_a_transaction_begins_and_ends_together_with_what_is_in_it(said):
 
 
 def test_the_orm_begins_as_ever(said):
-    with transaction.atomic():
+    with atomic():
         User.objects.update(email="a@b")
     assert said == ["BEGIN", "UPDATE", "COMMIT"]
 
 
+def test_a_cursor_from_before_a_transaction_belongs_to_it():
+    with connection.cursor() as cursor, pytest.raises(ZeroDivisionError), transaction.atomic():
+        cursor.execute("INSERT INTO accounts_ratecounter (key, count, expires_at) VALUES ('k', 1, now())")
+        raise ZeroDivisionError
+    assert not RateCounter.objects.exists()
+
+
 def test_a_transaction_in_which_nothing_is_asked_says_nothing(said):
-    with transaction.atomic():
+    with atomic():
         pass
     ADD.run("alice", NOW)
     assert said == ["EXECUTE"]
@@ -155,7 +163,7 @@ def test_a_transaction_in_which_nothing_is_asked_says_nothing(said):
 
 def test_what_goes_wrong_leaves_nothing():
     for first in (lambda: ADD.run("alice", NOW), lambda: User.objects.create(username="alice")):
-        with pytest.raises(ZeroDivisionError), transaction.atomic():
+        with pytest.raises(ZeroDivisionError), atomic():
             first()
             raise ZeroDivisionError
         assert names() == set()
@@ -163,7 +171,7 @@ def test_what_goes_wrong_leaves_nothing():
 
 def test_an_error_of_the_first_statement_ends_the_transaction_only():
     ADD.run("alice", NOW)
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), atomic():
         ADD.run("alice", NOW)
     ADD.run("bob", NOW)
     assert names() == {"alice", "bob"}
@@ -172,7 +180,7 @@ def test_an_error_of_the_first_statement_ends_the_transaction_only():
 def test_an_error_of_the_last_statement_commits_nothing():
     ADD.run("alice", NOW)
     ADD.run("bob", NOW)
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), atomic():
         ADD.run("carl", NOW)
         MOVE_BOTH.run(("x", "y"), ("alice", "bob"), commits=True)
     assert names() == {"alice", "bob"}
@@ -191,13 +199,13 @@ def test_what_is_only_refused_at_the_end_is_heard():
             )
         ]
     )
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError), atomic():
         Both(MOVE, add).run(("a", "b"), (uuid4(), 1 << 30, NOW), commits=True)
     assert not ChatSession.objects.exists()
 
 
 def test_a_transaction_within_another_does_not_end_that(said):
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), atomic():
         with transaction.atomic():
             ADD.run("alice", NOW)
             MOVE_BOTH.run(("x", "y"), ("alice", "anna"), commits=True)
@@ -207,7 +215,7 @@ def test_a_transaction_within_another_does_not_end_that(said):
 
 
 def test_a_connection_lost_before_the_first_statement_leaves_no_transaction_behind():
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with pytest.raises(ZeroDivisionError), atomic():
         connection.close()
         raise ZeroDivisionError
     ADD.run("alice", NOW)
@@ -216,7 +224,7 @@ def test_a_connection_lost_before_the_first_statement_leaves_no_transaction_behi
 
 def test_what_is_to_happen_after_the_commit_happens_after_it():
     heard = []
-    with transaction.atomic():
+    with atomic():
         transaction.on_commit(lambda: heard.append(names()))
         ADD.run("alice", NOW)
         MOVE_BOTH.run(("x", "y"), ("alice", "anna"), commits=True)
@@ -267,13 +275,30 @@ def test_selects_that_are_sent_together_are_kept_each_for_itself(said):
     assert said == ["EXECUTE; EXECUTE"]
 
 
-def test_a_table_that_has_changed_since_is_seen_as_it_is():
+@pytest.fixture
+def changing() -> Iterator[Any]:
     with connection.cursor() as cursor:
-        cursor.execute("CREATE TABLE changing (id int)")
-        try:
-            add = Sql(lambda value: ("INSERT INTO changing (id) VALUES (%s) RETURNING id", [value]))
-            assert add.rows(1) == [(1,)]
-            cursor.execute("ALTER TABLE changing ADD COLUMN more text DEFAULT 'x'")
-            assert add.rows(2) == [(2,)]
-        finally:
-            cursor.execute("DROP TABLE changing")
+        cursor.execute("CREATE TABLE changing (word varchar(9)); INSERT INTO changing VALUES ('one')")
+        yield lambda: cursor.execute("ALTER TABLE changing ALTER COLUMN word TYPE text")
+        cursor.execute("DROP TABLE changing")
+
+
+@pytest.mark.parametrize("within", [nullcontext, atomic, transaction.atomic])
+def test_a_table_that_has_changed_since_is_seen_as_it_is(changing, within):
+    words = Sql(lambda word: ("SELECT word FROM changing WHERE word = %s", [word]))
+    assert words.rows("one") == [("one",)]
+    changing()
+    if within is transaction.atomic:
+        # There may be something before it that must not be done twice.
+        with pytest.raises(NotSupportedError), within():
+            words.rows("one")
+    with within():
+        assert words.rows("one") == [("one",)]
+
+
+def test_a_statement_that_somebody_has_taken_away_is_kept_anew():
+    words = Sql(lambda word: ("SELECT %s::text", [word]))
+    assert words.rows("one") == [("one",)]
+    with connection.cursor() as cursor:
+        cursor.execute("DISCARD ALL")
+    assert words.rows("two") == [("two",)]

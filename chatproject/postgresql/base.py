@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg import Connection, Error
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName
 from psycopg_pool import ConnectionPool
 
 from .kept import Kept
@@ -21,7 +22,9 @@ TRUSTED_SECONDS = 1
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    # Whether a transaction has been begun of which the server has yet to hear.
+    # Whether the next transaction may begin together with its first statement.
+    begins_late = False
+    # Whether one has begun of which the server has yet to hear.
     _begins = False
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
@@ -38,9 +41,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             super()._set_autocommit(autocommit)  # type: ignore[misc]  # not in the stubs
 
     def _start_transaction_under_autocommit(self) -> None:
-        # What Django calls, where it is there, for the outermost `atomic`. The driver would send BEGIN as a
+        # What Django calls, where it is there, for the outermost `atomic`. The driver sends BEGIN as a
         # question of its own before the first statement.
-        self._begins = True
+        if self.begins_late:
+            self._begins = True
+        else:
+            self._set_autocommit(False)
 
     def create_cursor(self, name: str | None = None) -> Any:
         if self._begins:
@@ -54,15 +60,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
         With `commits`, also COMMIT, if this is in one `atomic` and not in one within another. The cursor is
         always the same, so it is to be read before the next call.
         """
-        self._see_to_it_that_there_are(kept)
-        calls = [one.call for one in kept]
         begins, self._begins = self._begins, False
-        if begins:
-            calls.insert(0, "BEGIN")
+        self._see_to_it_that_there_are(kept)
+        calls = ["BEGIN"] * begins + [one.call for one in kept]
         if commits and len(self.atomic_blocks) == 1:
             calls.append("COMMIT")
         cursor = self._caller()
-        cursor.execute("; ".join(calls), params)
+        try:
+            cursor.execute("; ".join(calls), params)
+        except (FeatureNotSupported, InvalidSqlStatementName):
+            # A table has changed since a statement was planned. Where nothing was done before it, it is
+            # asked once more; in any case the next one is to find them planned anew.
+            self.connection.__dict__["kept"] = None
+            if self.in_atomic_block and not begins:
+                raise
+            if begins:
+                self.connection.rollback()
+            self._see_to_it_that_there_are(kept)
+            cursor.execute("; ".join(calls), params)
         if begins:
             cursor.nextset()
         return cursor
@@ -74,7 +89,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return cursor
 
     def _see_to_it_that_there_are(self, kept: Sequence[Kept]) -> None:
-        known: set[str] = self.connection.__dict__.setdefault("kept", set())
+        known: set[str] | None = self.connection.__dict__.get("kept")
+        if known is None:
+            super().create_cursor().execute("DEALLOCATE ALL")
+            known = self.connection.__dict__["kept"] = set()
         for one in kept:
             if one.call not in known:
                 super().create_cursor().execute(one.definition)
