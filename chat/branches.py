@@ -4,7 +4,6 @@ Listing and sending the branch is then an ordinary indexed query; only choosing
 another one, which is rare, looks at the whole tree.
 """
 
-from collections import defaultdict
 from uuid import UUID
 
 from django.db.models import Q
@@ -34,26 +33,25 @@ def branch_of(session_id: UUID, message_id: UUID) -> list[UUID]:
 
 def below(session_id: UUID, message_id: UUID) -> list[UUID]:
     """Return a message's id and those of all that hang below it, parents first."""
-    found = {message_id}
-    # A child's id is greater than its parent's, so one pass in order finds all.
-    for child, parent in sorted(_tree(session_id).items()):
-        if parent in found:
-            found.add(child)
-    return sorted(found)
+    return _below(_tree(session_id), message_id)
 
 
 def _tree(session_id: UUID) -> dict[UUID, UUID | None]:
     return dict(Message.objects.filter(session_id=session_id).values_list("id", "parent_id"))
 
 
+def _below(tree: dict[UUID, UUID | None], message_id: UUID | None) -> list[UUID]:
+    found = {message_id}
+    # A child's id is greater than its parent's, so one pass in order finds all.
+    for child, parent in sorted(tree.items()):
+        if parent in found:
+            found.add(child)
+    return sorted(one for one in found if one is not None)
+
+
 def _newest_end(tree: dict[UUID, UUID | None], message_id: UUID | None) -> UUID | None:
-    children: defaultdict[UUID | None, list[UUID]] = defaultdict(list)
-    for child, parent in tree.items():
-        children[parent].append(child)
-    leaf = message_id
-    while children[leaf]:
-        leaf = max(children[leaf])
-    return leaf
+    """Return the newest of all below a message, so that of two ways on the one last taken is chosen."""
+    return max(_below(tree, message_id), default=None)
 
 
 def _path(tree: dict[UUID, UUID | None], leaf: UUID | None) -> set[UUID]:

@@ -69,6 +69,20 @@ def test_choosing_a_branch_goes_down_to_its_newest_end(alice: User) -> None:
     assert [m["content"] for m in alice.messages(session)][::2] == ["one", "two"]
 
 
+def test_the_newest_end_counts_and_not_the_newest_answer_on_the_way(alice: User) -> None:
+    session = alice.stream("one").session["sessionId"]
+    second = alice.stream("two", sessionId=session).session
+    post(alice, f"/api/chat/sessions/{session}/regenerate")
+    alice.put(f"/api/chat/sessions/{session}/branch", json={"messageId": second["messageId"]})
+    third = alice.stream("three", sessionId=session).session
+    post(alice, f"/api/chat/messages/{second['userMessageId']}/edit", message="zwei")
+
+    alice.put(f"/api/chat/sessions/{session}/branch", json={"messageId": second["userMessageId"]})
+
+    shown = [message["id"] for message in alice.messages(session)]
+    assert shown[-3:] == [second["messageId"], third["userMessageId"], third["messageId"]]
+
+
 def test_a_cut_answer_is_continued_in_the_same_message(alice: User, upstream: Upstream) -> None:
     model = upstream.script("The first half, ", Wait(0.1), Cut())
     cut = alice.stream("Hi", "custom", model)
