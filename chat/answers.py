@@ -112,7 +112,9 @@ class Reader:
 class RunningAnswer:
     """The text of one answer while it grows, and who follows it."""
 
-    def __init__(self, opening: Opening, *, reasoning: str = "", content: str = "") -> None:
+    def __init__(
+        self, opening: Opening, *, reasoning: str = "", content: str = "", earlier: Usage | None = None
+    ) -> None:
         self.opening = opening
         self.id = opening.message_id
         # (is reasoning, text), in the order of arrival; a continued answer begins with what it had.
@@ -121,6 +123,8 @@ class RunningAnswer:
         ]
         self.start = Position(len(reasoning), len(content))
         self.usage: Usage | None = None
+        # What was counted for the text that a continued answer began with.
+        self.earlier = earlier
         self.finish_reason: FinishReason | None = None
         self._loop = asyncio.get_running_loop()
         self.started_at = self._loop.time()

@@ -71,12 +71,20 @@ class Ended:
 
 
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
-    """Gather what `close_turn` stores; usage that the provider did not tell is estimated, and marked."""
+    """Gather what `close_turn` stores; usage that the provider did not tell is estimated, and marked.
+
+    What continuing an answer costs is added to what it had cost before.
+    """
     reasoning, content = answer.texts()
+    new_reasoning, new_content = reasoning, content
+    if answer.earlier is not None:
+        new_reasoning, new_content = reasoning[answer.start.reasoning :], content[answer.start.content :]
     # An answer that failed at once may have cost nothing; one that ended well, or was stopped, has not.
     asked_for = outcome.status in (Status.COMPLETE, Status.STOPPED)
-    if answer.usage is not None or reasoning or content or asked_for:
-        answer.usage = whole_usage(answer.usage, request, content, reasoning)
+    if answer.usage is not None or new_reasoning or new_content or asked_for:
+        answer.usage = whole_usage(answer.usage, request, new_content, new_reasoning)
+    if answer.earlier is not None:
+        answer.usage = answer.earlier + answer.usage if answer.usage else answer.earlier
     return Ended(
         message_id=answer.id,
         session_id=answer.opening.session_id,
@@ -121,6 +129,19 @@ def fail_turn(message_id: UUID) -> bool:
     """End an answer of this process whose text could not be stored; what was kept of it stays."""
     message = Message.objects.running().filter(pk=message_id, worker_id=leases.worker_id)
     return bool(message.update(status=Status.FAILED, error_code=faults.SERVER_ERROR))
+
+
+def usage_of(data: dict[str, Any] | None) -> Usage | None:
+    """Return usage that was stored as the API shows it."""
+    if data is None:
+        return None
+    return Usage(
+        input_tokens=data.get("inputTokens"),
+        output_tokens=data.get("outputTokens"),
+        reasoning_tokens=data.get("reasoningTokens"),
+        cached_tokens=data.get("cachedTokens"),
+        estimated=bool(data.get("estimated")),
+    )
 
 
 def usage_data(usage: Usage) -> dict[str, Any]:

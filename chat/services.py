@@ -8,18 +8,19 @@ same person's requests are decided one after the other, whatever the process.
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from rest_framework.exceptions import NotAuthenticated
 
 from chat import branches, leases, refusals, statements
 from chat.answers import Opening, running
+from chat.endings import usage_of
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
@@ -72,6 +73,8 @@ class Turn:
     access: ProviderAccess
     reasoning: str = ""
     content: str = ""
+    # What was counted for that.
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,10 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
         )
         reasoning, content = answer.reasoning, answer.content
         opening, sent = opening_of(answer, session), [*history, *own]
-        return _turn(opening, answer.model, access, chosen_mode, sent, reasoning=reasoning, content=content)
+        turn = _turn(opening, answer.model, access, chosen_mode, sent)
+        request = replace(turn.request, continues=bool(own))
+        usage = usage_of(answer.usage)
+        return replace(turn, request=request, reasoning=reasoning, content=content, usage=usage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +342,6 @@ def _turn(
     access: ProviderAccess,
     mode: Mode,
     messages: list[ChatMessage],
-    *,
-    reasoning: str = "",
-    content: str = "",
 ) -> Turn:
     """Put together what the answer needs. It may ask the database, so it belongs to the transaction."""
     system = [ChatMessage("system", mode.system_prompt)] if mode.system_prompt.strip() else []
@@ -351,7 +354,7 @@ def _turn(
         reasoning_effort=mode.reasoning_effort or None,
         context_window=context_window(access.spec, model),
     )
-    return Turn(opening, request, access, reasoning, content)
+    return Turn(opening, request, access)
 
 
 def opening_of(answer: Message, session: ChatSession) -> Opening:

@@ -29,6 +29,8 @@ class ChatRequest:
     reasoning_effort: str | None = None
     # How much the model may read, for a protocol that has to be told.
     context_window: int | None = None
+    # Whether the last answer broke off, and the last message asks to go on with it.
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,19 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            _sum(self.input_tokens, other.input_tokens),
+            _sum(self.output_tokens, other.output_tokens),
+            _sum(self.reasoning_tokens, other.reasoning_tokens),
+            _sum(self.cached_tokens, other.cached_tokens),
+            self.estimated or other.estimated,
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else one + other
 
 
 class FinishReason(StrEnum):

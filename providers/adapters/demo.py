@@ -38,11 +38,16 @@ _CJK = re.compile(r"[\u4e00-\u9fff]")
 
 class DemoAdapter:
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        question = next((m.content for m in reversed(request.messages) if m.role == "user"), "")
+        messages = request.messages[:-2] if request.continues else request.messages
+        question = next((m.content for m in reversed(messages) if m.role == "user"), "")
         asked = {match[1]: int(match[2] or 0) for match in _DIRECTIVE.finditer(question)}
         words = _DIRECTIVE.sub("", question).strip()
         thought = reasoning(words) if "reason" in asked or request.model == MODELS[1] else ""
-        text = answer(words, turns=len(request.messages), paragraphs=min(asked.get("long", 0), 500))
+        text = answer(words, turns=len(messages), paragraphs=min(asked.get("long", 0), 500))
+        if request.continues:
+            # What it had thought and said, it need not say again, nor break off once more.
+            thought, text = "", text.removeprefix(request.messages[-2].content)
+            asked.pop("fail", None)
         pause = 0.5 if "slow" in asked else 0 if "fast" in asked else PIECE_SECONDS
         most = request.max_output_tokens
 

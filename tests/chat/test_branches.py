@@ -83,6 +83,19 @@ def test_the_newest_end_counts_and_not_the_newest_answer_on_the_way(alice: User)
     assert shown[-3:] == [second["messageId"], third["userMessageId"], third["messageId"]]
 
 
+def test_continuing_adds_to_what_an_answer_has_cost(alice: User, upstream: Upstream) -> None:
+    told = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+    model = upstream.script("The first half, ", usage=told, finish="length")
+    cut = alice.stream("Hi", "custom", model)
+    model.steps = ("the second half.",)
+
+    answer = post(alice, f"/api/chat/messages/{cut.session['messageId']}/continue")
+
+    assert cut.done["usage"] == {"inputTokens": 7, "outputTokens": 9}
+    assert answer.done["usage"] == {"inputTokens": 14, "outputTokens": 18}
+    assert alice.messages(cut.session["sessionId"])[-1]["usage"] == answer.done["usage"]
+
+
 def test_a_cut_answer_is_continued_in_the_same_message(alice: User, upstream: Upstream) -> None:
     model = upstream.script("The first half, ", Wait(0.1), Cut())
     cut = alice.stream("Hi", "custom", model)

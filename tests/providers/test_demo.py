@@ -73,3 +73,15 @@ async def test_it_ends_where_it_has_to():
 
 async def test_it_lists_its_models():
     assert await DemoAdapter().list_models() == [ModelInfo("demo"), ModelInfo("demo-reasoning")]
+
+
+@pytest.mark.parametrize("directives", ["", "/reason ", "/long 3 ", "/fail "])
+async def test_it_goes_on_where_its_answer_broke_off(directives):
+    question = ChatMessage("user", f"{directives}What is a stream?")
+    whole = demo.answer("What is a stream?", turns=1, paragraphs=3 if "long" in directives else 0)
+    cut = whole[: len(whole) // 2]
+    messages = (question, ChatMessage("assistant", cut), ChatMessage("user", "go on"))
+
+    got = await collect(DemoAdapter().stream(ChatRequest("demo", messages, continues=True)))
+
+    assert (cut + got.text, got.reasoning, got.finish) == (whole, "", "stop")
