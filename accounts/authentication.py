@@ -37,6 +37,8 @@ class BearerAuthentication(BaseAuthentication):
             token = access_token(credentials)
         except TokenError as exc:
             raise AuthenticationFailed from exc
+        if request.method in getattr(request.parser_context.get("view"), "admits_users", ()):
+            return token.named, token
         user = holder(token)
         if user is None:
             raise AuthenticationFailed

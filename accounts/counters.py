@@ -5,6 +5,8 @@ nobody is counted twice or not at all. With `REDIS_URL` set, Redis counts instea
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +22,7 @@ NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 TABLE, KEY = f'"{RateCounter._meta.db_table}"', '"key"'
 
-_COUNT = Sql(
+COUNT = Sql(
     lambda name, first, end, delta, now: (
         f"INSERT INTO {TABLE} ({KEY}, count, expires_at) VALUES (%s, %s, %s)"  # noqa: S608 (names of ours)
         f" ON CONFLICT ({KEY}) DO UPDATE SET"
@@ -112,12 +114,27 @@ class DatabaseCounterCache(BaseCache):
 class LimitsCache(DatabaseCounterCache):
     """The same for django-ratelimit, which calls `add`, and where that says no, `incr`: in one statement.
 
-    So `add` always says no, and only notes what the counter is to begin with.
+    So `add` always says no, and only notes what the counter is to begin with. Where the statement is to be
+    run together with others, it is only noted as well.
     """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(location, params)
         self._noted = threading.local()
+
+    @property
+    def can_note(self) -> bool:
+        return connection.features.can_return_rows_from_bulk_insert
+
+    @contextmanager
+    def noting(self) -> Iterator[list[tuple[Sql, tuple[Any, ...]]]]:
+        """Count nothing meanwhile: gather the statements that would have counted, with their values."""
+        statements: list[tuple[Sql, tuple[Any, ...]]] = []
+        self._noted.statements = statements
+        try:
+            yield statements
+        finally:
+            del self._noted.statements
 
     def add(self, key: str, value: int, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
         self._noted.counter = self._name(key, version), value, self._end(timeout)
@@ -127,10 +144,14 @@ class LimitsCache(DatabaseCounterCache):
         name, value, end = self._noted.__dict__.pop("counter", ("", 0, NEVER))
         if name != self._name(key, version):
             return super().incr(key, delta, version)
-        if not connection.features.can_return_rows_from_bulk_insert:
+        if not self.can_note:
             added = self._insert(name, value, end, only_if_absent=True)
             return value if added else super().incr(key, delta, version)
-        return int(_COUNT.rows(name, value, end, delta, timezone.now())[0][0])
+        values = name, value, end, delta, timezone.now()
+        if (noted := self._noted.__dict__.get("statements")) is not None:
+            noted.append((COUNT, values))
+            return 0
+        return int(COUNT.rows(*values)[0][0])
 
 
 def purge_expired() -> int:

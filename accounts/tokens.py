@@ -8,7 +8,7 @@ ones by their id alone.
 from functools import lru_cache
 from typing import Any, Self
 
-from django.db import transaction
+from django.db import DEFAULT_DB_ALIAS, transaction
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework_simplejwt import tokens
@@ -38,7 +38,7 @@ _ACTIVE = Select(lambda user: User.objects.filter(pk=user, is_active=True))
 
 
 class BoundToken(tokens.Token):
-    """A token that ends when its holder's password changes."""
+    """A token that ends when its holder's password changes, which only their account can tell."""
 
     @classmethod
     def for_user(cls, user: User) -> Self:  # type: ignore[override]  # this project's users only
@@ -46,6 +46,18 @@ class BoundToken(tokens.Token):
         token[api_settings.USER_ID_CLAIM] = str(user.pk)
         token[PASSWORD_CLAIM] = _password_mark(user)
         return token
+
+    @property
+    def named(self) -> User:
+        """Whom it was given to, of whom nothing has been read yet but what it says itself."""
+        key = self.get(api_settings.USER_ID_CLAIM, "")
+        return User.from_db(DEFAULT_DB_ALIAS, ["id"], [int(key) if key.isdecimal() else 0])
+
+    def admits(self, holder: User) -> bool:
+        """Tell whether it still lets its holder in, going by what has been read of them."""
+        return holder.is_active and constant_time_compare(
+            self.get(PASSWORD_CLAIM, ""), _password_mark(holder)
+        )
 
 
 class AccessToken(BoundToken, tokens.AccessToken):
@@ -89,12 +101,10 @@ def _read(text: str) -> AccessToken:
     return AccessToken(text)  # type: ignore[arg-type]
 
 
-def holder(token: tokens.Token) -> User | None:
+def holder(token: BoundToken) -> User | None:
     """Return whose token this is, or None where it has ended with the account or the password."""
     user = active_user(token.get(api_settings.USER_ID_CLAIM, ""))
-    if user is None or not constant_time_compare(token.get(PASSWORD_CLAIM, ""), _password_mark(user)):
-        return None
-    return user
+    return user if user is not None and token.admits(user) else None
 
 
 def active_user(key: str) -> User | None:

@@ -7,16 +7,16 @@ same person's requests are decided one after the other, whatever the process.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
+from django.db import transaction
 from django.utils import timezone
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 
 from chat import branches, leases, refusals, statements
 from chat.answers import Opening, running
@@ -24,11 +24,12 @@ from chat.endings import usage_of
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-from chatproject.prepared import Both, atomic
+from chatproject.limits import Counting
+from chatproject.prepared import Both, Select, Sql, atomic
 from providers.base import ChatMessage, ChatRequest, Usage
 from providers.entries import context_window, output_limit
 from providers.registry import ProviderAccess
-from providers.resolve import chosen, resolve
+from providers.resolve import CONFIGS, chosen, resolve
 
 TITLE_CHARS = 50
 NEW_CHAT = "新对话"  # a seed text: stored as it is, whatever the language
@@ -49,19 +50,25 @@ NOT_SENT = (Status.FAILED, Status.STREAMING)
 # How many messages more than are sent are read, for those that are not.
 SPARE = 5
 
+# A statement, and what it is given.
+Asking = tuple[Select[Any] | Sql, Sequence[Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Who asks for an answer, and what would make another request the same one.
 
     `limit` raises where the user may not start another answer now; it is only
-    called for a request that is new.
+    called for a request that is new. `counting` does the same where it is there.
     """
 
     user: Any
     limit: Callable[[], None]
     key: str = ""
     fingerprint: str = ""
+    counting: Counting | None = None
+    # Tells of the user's row, as it is when it has been locked, whether they may still come in.
+    admits: Callable[[Any], bool] = lambda user: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +109,19 @@ def open_turn(
     """
     with atomic():
         limit = settings.CHAT_HISTORY_LIMIT - 1
-        found = _look(asked, session_id, provider, mode, limit + SPARE)
-        if replay := _replay(asked, found.known):
+        needed: list[Asking] = [
+            (CONFIGS, (asked.user.pk, provider)),
+            (statements.ENABLED_MODE, (mode,)),
+        ]
+        if session_id is not None:
+            needed.append((statements.newest(limit + SPARE), (session_id,)))
+        found = _look(asked, *needed, session_id=session_id)
+        if replay := _admit(asked, found):
             return replay
-        asked.limit()
-        _refuse_too_many(asked.user, found.everywhere)
-        access = chosen(provider, found.configs)
-        chosen_mode = _mode_or_normal(found.mode, mode)
+        configs, modes, *newest = found.more
+        access = chosen(provider, configs)
+        chosen_mode = _mode_or_normal(modes[0] if modes else None, mode)
+        messages = newest[0] if newest else []
         session = found.session
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message))
@@ -116,8 +129,8 @@ def open_turn(
             raise refusals.SessionNotFound
         if found.here:
             _refuse_second_answer(session)
-        history = _sent(session, found.newest, limit=limit)
-        last = found.newest[0][0] if found.newest else None
+        history = _sent(session, messages, limit=limit)
+        last = messages[0][0] if messages else None
         if last is None and session.title == NEW_CHAT:
             session.title = title_of(message)
         session.provider, session.model, session.mode = provider, model, mode
@@ -132,7 +145,7 @@ def open_regeneration(
 ) -> Turn | Replay:
     """Open a second answer to a user message (the last one by default), beside those it has."""
     with atomic():
-        if replay := _admit(asked):
+        if replay := _admit(asked, _look(asked)):
             return replay
         session = _own_session(asked.user, session_id)
         _refuse_second_answer(session)
@@ -152,7 +165,7 @@ def open_regeneration(
 def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
     """Open a new branch: another wording of a user message, and the answer to it."""
     with atomic():
-        if replay := _admit(asked):
+        if replay := _admit(asked, _look(asked)):
             return replay
         old = _own_message(asked.user, message_id)
         if old.role != Message.Role.USER:
@@ -173,7 +186,7 @@ def open_edit(asked: Asked, *, message_id: UUID, message: str) -> Turn | Replay:
 def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
     """Reopen a cut answer, which then grows from where it ended."""
     with atomic():
-        if replay := _admit(asked):
+        if replay := _admit(asked, _look(asked)):
             return replay
         answer = _own_message(asked.user, message_id)
         start = Position(len(answer.reasoning), len(answer.content))
@@ -214,60 +227,66 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was read for a turn; `session` is locked, and so is its user."""
+    """What was read once a user was locked, and with them the session they named, if it is theirs."""
 
     session: ChatSession | None
     known: IdempotencyKey | None
+    count: int  # of what `Asked.counting` counts
     everywhere: int  # so many of the user's answers are running,
     here: int  # so many of them in this session
-    configs: list[Any]
-    mode: Mode | None
-    newest: list[Any]
+    more: list[list[Any]]
 
 
-def _look(asked: Asked, session_id: UUID | None, provider: str, mode: str, newest: int) -> Found:
-    """Lock a user, and a session of theirs, and read all that opening a turn there takes.
+def _look(asked: Asked, *more: Asking, session_id: UUID | None = None) -> Found:
+    """Lock a user, and a session of theirs, and read what tells whether they may start an answer, and `more`.
 
-    Nobody begins another of this user's answers until the lock is gone.
+    All of it is one message to the database. The lock comes first: the rest stays true until it is gone,
+    for nobody begins another of this user's answers before.
     """
     user = asked.user.pk
-    of_key = [(user, asked.key)] if asked.key else []
-    rest = [(user, session_id), (user, provider), (mode,)]
-    if session_id is None:
-        needed = statements.needed(for_a_key=bool(asked.key), newest=None)
-        results = iter(needed.found((user,), *of_key, *rest))
-    else:
-        needed = statements.needed(for_a_key=bool(asked.key), newest=newest)
-        results = iter(needed.found((user, session_id), *of_key, *rest, (session_id,)))
-    locked = next(results)
-    known = next(results) if asked.key else []
-    busy, configs, modes = next(results), next(results), next(results)
-    if not locked and (session_id is None or not statements.LOCK_USER.rows(user)):
+    asking: list[Asking] = [(statements.OWN_USER, (user,))]
+    if session_id is not None:
+        asking.append((statements.OWN_SESSION, (user, session_id)))
+    if asked.key:
+        asking.append((statements.KNOWN_KEY, (user, asked.key)))
+    if asked.counting is not None:
+        asking.append((asked.counting.statement, asked.counting.values))
+    asking += [(statements.BUSY, (user, session_id)), *more]
+    together = statements.together(*(statement for statement, _ in asking))
+    results = iter(together.found(*(values for _, values in asking)))
+    users = next(results)
+    if not users:
         raise NotAuthenticated  # deleted since the request was let in
-    session = None
-    if session_id and locked:
-        session = ChatSession.from_db(DEFAULT_DB_ALIAS, statements.SESSION, locked[0])
+    if not asked.admits(users[0]):
+        raise AuthenticationFailed
+    sessions = next(results) if session_id is not None else []
+    known = next(results) if asked.key else []
+    counted = next(results) if asked.counting is not None else [(0,)]
+    busy = next(results)
     everywhere, here = busy[0] if busy else (0, 0)
     return Found(
-        session,
+        sessions[0] if sessions else None,
         known[0] if known else None,
+        counted[0][0],
         everywhere,
         here,
-        configs,
-        modes[0] if modes else None,
-        next(results, []),
+        list(results),
     )
 
 
-def _admit(asked: Asked) -> Replay | None:
-    """Decide, with the user's row locked, whether this request may start an answer."""
-    if not statements.LOCK_USER.rows(asked.user.pk):
-        raise NotAuthenticated
-    known = statements.KNOWN_KEY.first(asked.user.pk, asked.key) if asked.key else None
-    if replay := _replay(asked, known):
+def _admit(asked: Asked, found: Found) -> Replay | None:
+    """Decide whether this request may start an answer, or has started one before."""
+    if replay := _replay(asked, found.known):
+        transaction.set_rollback(True)  # it is not counted again
         return replay
-    asked.limit()
-    _refuse_too_many(asked.user, _running(asked.user))
+    if asked.counting is not None:
+        asked.counting.check(found.count)
+    else:
+        asked.limit()
+    if found.everywhere >= settings.CHAT_MAX_RUNNING:
+        leases.interrupt_abandoned()
+        if _running(asked.user) >= settings.CHAT_MAX_RUNNING:
+            raise refusals.TooManyRunning
     return None
 
 
@@ -282,13 +301,6 @@ def _replay(asked: Asked, known: IdempotencyKey | None) -> Replay | None:
 def _running(user: Any) -> int:
     rows = statements.BUSY.rows(user.pk, None)
     return int(rows[0][0]) if rows else 0
-
-
-def _refuse_too_many(user: Any, count: int) -> None:
-    if count >= settings.CHAT_MAX_RUNNING:
-        leases.interrupt_abandoned()
-        if _running(user) >= settings.CHAT_MAX_RUNNING:
-            raise refusals.TooManyRunning
 
 
 def _refuse_second_answer(session: ChatSession) -> None:

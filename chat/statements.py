@@ -7,23 +7,12 @@ from django.contrib.auth import get_user_model
 from django.db.models import Count, Q
 
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
-from chatproject.prepared import Both, Insert, Select, Together, Update
-from providers.resolve import CONFIGS
+from chatproject.prepared import Both, Insert, Select, Sql, Together, Update
 
-_User = get_user_model()
-SESSION = [field.attname for field in ChatSession._meta.concrete_fields]
+User = get_user_model()
 
-LOCK_USER = Select(
-    lambda user: _User.objects.select_for_update(no_key=True).filter(pk=user).values_list("pk")
-)
-# The rows are locked in the order of the tables, as everything does that locks both: the user's first.
-LOCK_BOTH = Select(
-    lambda user, session: (
-        _User.objects.select_for_update(no_key=True)
-        .filter(pk=user, chat_sessions__pk=session)
-        .values_list(*(f"chat_sessions__{name}" for name in SESSION))
-    )
-)
+# Whoever locks more than one of these does so in this order: the user, their session, what is counted.
+OWN_USER = Select(lambda user: User.objects.select_for_update(no_key=True).filter(pk=user))
 OWN_SESSION = Select(
     lambda user, session: ChatSession.objects.select_for_update(no_key=True).filter(user_id=user, pk=session)
 )
@@ -116,20 +105,18 @@ CLAIM = Insert(
 
 
 @cache
-def needed(*, for_a_key: bool, newest: int | None) -> Together:
-    """All that is read for a turn: the locks first, so that the rest stays true until they are gone.
-
-    `newest` is how many messages are read of the session's chosen branch; without it there is no session yet.
-    """
-    key = (KNOWN_KEY,) if for_a_key else ()
-    if newest is None:
-        return Together(LOCK_USER, *key, BUSY, CONFIGS, ENABLED_MODE)
-    messages = Select(
+def newest(count: int) -> Select[Any]:
+    """Return what reads so many messages of a session's chosen branch, the newest first."""
+    return Select(
         lambda session: (
             Message.objects.filter(session_id=session)
             .chosen()
             .order_by("-id")
-            .values_list("id", "role", "status", "content")[:newest]
+            .values_list("id", "role", "status", "content")[:count]
         )
     )
-    return Together(LOCK_BOTH, *key, BUSY, CONFIGS, ENABLED_MODE, messages)
+
+
+@cache
+def together(*statements: Select[Any] | Sql) -> Together:
+    return Together(*statements)

@@ -8,10 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.dateparse import parse_datetime
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import APIException, AuthenticationFailed, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -123,17 +124,31 @@ def asked_by(request: Request, **kwargs: Any) -> services.Asked:
     if key is not None and not _KEY.fullmatch(key):
         raise refusals.IdempotencyKeyInvalid
     print_ = services.fingerprint(request.path, request.data) if key else ""
-    return services.Asked(request.user, lambda: limit_answers(request), key or "", print_)
-
-
-def limit_answers(request: Request) -> None:
-    """Count one more answer against the user's rate; raises `Throttled` where it is used up."""
-    limits.count(request, group="answers", key=str(request.user.pk), rate=settings.CHAT_RATE_LIMIT)
+    limit = {"group": "answers", "key": str(request.user.pk), "rate": settings.CHAT_RATE_LIMIT}
+    return services.Asked(
+        request.user,
+        lambda: limits.count(request, **limit),
+        key or "",
+        print_,
+        limits.counting(request, **limit),
+        getattr(request.auth, "admits", lambda user: user.is_active),
+    )
 
 
 @openapi.stream
 class StreamView(AnswerView):
     """Answer a message as server-sent events, in a new conversation or in one of the user's own."""
+
+    # Whoever asks is read with all else that opening a turn takes.
+    admits_users = frozenset({"POST"})
+
+    def post(self, request: Request, **kwargs: Any) -> Continuation:
+        try:
+            return super().post(request, **kwargs)
+        except APIException:
+            # Whom nobody lets in is told that, and not what else is wrong.
+            _let_in(request)
+            raise
 
     def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
         data = _valid(AskSerializer, request)
@@ -150,6 +165,15 @@ class StreamView(AnswerView):
         )
 
 
+def _let_in(request: Request) -> None:
+    """Refuse a bearer token that has ended, where the turn is not opened that would find out."""
+    if (admits := getattr(request.auth, "admits", None)) is None:
+        return  # not by a token
+    user = get_user_model().objects.filter(pk=str(request.user.pk)).first()
+    if user is None or not admits(user):
+        raise AuthenticationFailed
+
+
 def _begun_before(request: Request, message: str, session_id: UUID | None) -> services.Replay | None:
     """Return the answer that this very request has begun before, going by the last event that is named.
 
@@ -159,6 +183,7 @@ def _begun_before(request: Request, message: str, session_id: UUID | None) -> se
     last = last_event(request)
     if last is None:
         return None
+    _let_in(request)
     answers = Message.objects.for_user(request.user).filter(pk=last.message_id)
     answers = answers.filter(parent__role=Message.Role.USER, parent__content=message)
     # Without a conversation the request began one.

@@ -46,6 +46,10 @@ class AsyncAPIView(APIView):
     do than the database, such as a stream to follow, returns a `Continuation`.
     """
 
+    # The methods that see to it themselves that a bearer token still lets its holder in: there,
+    # `request.user` has nothing but a key before `request.auth.admits` has been asked.
+    admits_users: frozenset[str] = frozenset()
+
     @classmethod
     def as_view(cls, *args: Any, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override]
         view = super().as_view(*args, **initkwargs)

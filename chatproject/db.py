@@ -36,7 +36,6 @@ async def in_db(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R
     language = translation.get_language()
 
     def unit() -> R:
-        close_old_connections()
         try:
             with translation.override(language):
                 return work(*args, **kwargs)

@@ -177,6 +177,10 @@ class Statement:
     def _compile(self, connection: Any) -> Compiled:
         raise NotImplementedError
 
+    def made_of(self, rows: list[Row]) -> list[Any]:
+        """Return what it stands for of rows that it has found."""
+        return rows
+
 
 class Sql(Statement):
     """`build` returns a statement that no queryset can say, and its parameters in their order."""
@@ -232,20 +236,20 @@ class Select(Statement, Generic[M]):
 
 
 class Together:
-    """Some selects, one after the other; sent at once where the database takes that.
+    """Some statements that find something, one after the other; sent at once where the database takes that.
 
     Each sees what was committed before it began, and locks of the earlier are held. They are not made
     one query: to find the best way to join them would cost more than a question of its own.
     """
 
-    def __init__(self, *selects: Select[Any]) -> None:
-        self._selects = selects
+    def __init__(self, *statements: Select[Any] | Sql) -> None:
+        self._statements = statements
         self._finished: dict[str, Finished] = {}
 
     def found(self, *values: Sequence[Any]) -> list[list[Any]]:
         """Run them, each with its own values, and return what each has found: objects, or rows."""
         connection = connections[DEFAULT_DB_ALIAS]
-        finished = [select.finished(connection) for select in self._selects]
+        finished = [statement.finished(connection) for statement in self._statements]
         if connection.vendor != "postgresql":
             results = [one.fetched(given, connection) for one, given in zip(finished, values, strict=True)]
         else:
@@ -253,7 +257,7 @@ class Together:
             joined = self._joined(connection, finished)
             results = joined.run(given, connection, _all_rows)
             results = [one.converted(rows, connection) for one, rows in zip(finished, results, strict=True)]
-        return [select.made_of(rows) for select, rows in zip(self._selects, results, strict=True)]
+        return [one.made_of(rows) for one, rows in zip(self._statements, results, strict=True)]
 
     def _joined(self, connection: Any, finished: Sequence[Finished]) -> Finished:
         if (found := self._finished.get(connection.vendor)) is None:

@@ -91,6 +91,17 @@ def test_a_database_that_cannot_return_rows_counts_too(
         counters.incr("b")
 
 
+def test_what_is_noted_counts_when_it_is_run() -> None:
+    limits = LimitsCache("", {})
+    with limits.noting() as noted:
+        counted(limits)
+
+    assert not RateCounter.objects.exists()
+    ((statement, values),) = noted
+    assert [statement.rows(*values), statement.rows(*values)] == [[(1,)], [(2,)]]
+    assert counted(limits) == 3
+
+
 @pytest.mark.django_db(transaction=True)
 def test_threads_are_counted_exactly(counters: DatabaseCounterCache) -> None:
     def count(_: int) -> int:

@@ -12,10 +12,14 @@ import pytest
 from tests.accounts.visitor import Visitor
 from tests.server import Server, User
 
-# One of each kind: a plain DRF view, the streaming view, somebody else's app.
+# One of each kind: a plain DRF view, the streaming view and what it refuses, somebody else's app.
 CALLS = [
     ("GET", "/api/auth/me", None),
     ("POST", "/api/chat/stream", {"message": "Hi", "provider": "demo", "model": "demo"}),
+    ("POST", "/api/chat/stream", {"message": ""}),
+    ("POST", "/api/chat/stream", {"message": "Hi", "sessionId": "none of theirs"}),
+    ("OPTIONS", "/api/chat/stream", None),
+    ("GET", "/api/chat/stream", None),
     ("GET", "/api/chat/sessions", None),
     ("GET", "/api/providers", None),
 ]
@@ -178,6 +182,24 @@ def test_deactivation_ends_every_token_at_once(
     refused = post(server, "refresh", alice.refresh)
     assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
     assert works(server, bob.access)
+
+
+def test_the_numbers_are_for_administrators(sqlite_server: Server) -> None:
+    assert sqlite_server.admin().get("/metrics").status_code == 200
+    assert sqlite_server.user().get("/metrics").status_code == 403
+
+
+def test_an_ended_token_gives_no_answer_back(server: Server, alice: User, administrator: Visitor) -> None:
+    body = {"message": "Hi", "provider": "demo", "model": "demo"}
+    begun = alice.stream("Hi")
+    place = {"Last-Event-ID": next(event.id for event in begun if event.name == "message")}
+    assert alice.stream("Hi", headers=place).done == begun.done
+
+    administrator.change_user(alice.id, is_active=None)
+
+    refused = alice.post("/api/chat/stream", json=body, headers=place)
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
+    assert refused.headers["WWW-Authenticate"] == 'Bearer realm="api"'
 
 
 def test_a_deleted_user_is_signed_out(server: Server, alice: User, administrator: Visitor) -> None:

@@ -5,14 +5,21 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
+from django.test import RequestFactory
+from rest_framework.exceptions import AuthenticationFailed
 
+from accounts.models import RateCounter
+from accounts.tokens import access_token, pair
 from chat import leases, refusals, services
+from chat.events import START
 from chat.models import ChatSession, Message, Mode
+from chatproject import limits
+from chatproject.errors import Throttled
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -31,12 +38,23 @@ def session() -> ChatSession:
 
 def opened(session: ChatSession, session_id: UUID | None) -> services.Turn:
     # To count takes a moment, in which others come.
-    asked = services.Asked(session.user, lambda: time.sleep(0.02))
-    turn = services.open_turn(
-        asked, message="Hi", provider="demo", model="demo", mode="normal", session_id=session_id
-    )
+    turn = ask(services.Asked(session.user, lambda: time.sleep(0.02)), session_id)
     assert isinstance(turn, services.Turn)
     return turn
+
+
+def ask(asked: services.Asked, session_id: UUID | None = None) -> services.Turn | services.Replay:
+    return services.open_turn(
+        asked, message="Hi", provider="demo", model="demo", mode="normal", session_id=session_id
+    )
+
+
+def asked_by_program(session: ChatSession, **more: Any) -> services.Asked:
+    """Return who asks with a bearer token, and is counted along with what is read."""
+    token = access_token(pair(session.user)["access"])
+    request = RequestFactory().post("/api/chat/stream")
+    counting = limits.counting(request, group="answers", key=str(session.user.pk), rate="2/h")
+    return services.Asked(token.named, pytest.fail, counting=counting, admits=token.admits, **more)
 
 
 def outcomes(session: ChatSession, session_id: UUID | None, count: int) -> Counter[str]:
@@ -108,7 +126,68 @@ def test_somebody_elses_conversation_is_not_found(session: ChatSession) -> None:
 def test_few_messages_go_to_the_database(
     session: ChatSession, new: bool, django_assert_num_queries: Any
 ) -> None:
-    opened(session, None)  # what is prepared once
+    ask(asked_by_program(session))  # what is prepared once
 
-    with django_assert_num_queries(3):  # with the first the transaction begins, with the last it ends
-        opened(session, None if new else session.pk)
+    # All that is read and counted, and then all that is written: with the first the transaction begins, and
+    # with the last it ends. Both are logged as questions of their own.
+    with django_assert_num_queries(3):
+        ask(asked_by_program(session), None if new else session.pk)
+
+
+def test_what_is_counted_along_is_limited_as_ever(session: ChatSession) -> None:
+    for _ in range(2):
+        ask(asked_by_program(session))
+
+    with pytest.raises(Throttled) as refused:
+        ask(asked_by_program(session))
+    assert 0 < (refused.value.wait or 0) <= 3600
+    assert ChatSession.objects.count() == 1 + 2
+    assert RateCounter.objects.get().count == 2
+
+
+def test_a_repeated_request_is_not_counted(session: ChatSession) -> None:
+    key = {"key": "k", "fingerprint": "f"}
+    begun = ask(asked_by_program(session, **key))
+    assert isinstance(begun, services.Turn)
+
+    again = [ask(asked_by_program(session, **key)) for _ in range(5)]
+
+    assert again == [services.Replay(begun.opening.message_id, START)] * 5
+    assert RateCounter.objects.get().count == 1
+
+
+def test_whoever_may_not_come_in_any_more_leaves_nothing(session: ChatSession) -> None:
+    asked = asked_by_program(session)
+    session.user.sign_out_everywhere()
+
+    for session_id in (None, session.pk):
+        with pytest.raises(AuthenticationFailed):
+            ask(asked, session_id)
+
+    assert not Message.objects.exists()
+    assert not RateCounter.objects.exists()
+    assert ChatSession.objects.get() == session
+
+
+def test_nobody_counts_before_the_user_is_locked(session: ChatSession) -> None:
+    # Others lock the user first as well, and count then: the other way round each would wait for the other.
+    counting = asked_by_program(session).counting
+    assert counting is not None
+
+    def look_elsewhere() -> None:
+        try:
+            ask(asked_by_program(session), uuid4())
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            list(get_user_model().objects.select_for_update(no_key=True).filter(pk=session.user_id))
+            future = pool.submit(look_elsewhere)
+            with pytest.raises(TimeoutError):
+                future.result(timeout=0.5)
+            counted = counting.statement.rows(*counting.values)
+        with pytest.raises(refusals.SessionNotFound):
+            future.result()
+
+    assert counted == [(1,)]
