@@ -131,7 +131,8 @@ class Finished:
             with connection.cursor() as cursor:
                 cursor.execute(self.sql, params)
                 return read(cursor)
-        connection.ensure_connection()
+        if connection.connection is None:
+            connection.ensure_connection()
         connection.validate_no_broken_transaction()
         with connection.wrap_database_errors:
             if self.kept:
