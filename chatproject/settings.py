@@ -86,7 +86,8 @@ INSTALLED_APPS = [
 # page middleware by (see chatproject/handlers.py). Nothing here may be synchronous only.
 API_MIDDLEWARE = [
     "chatproject.middleware.api_middleware",
-    "corsheaders.middleware.CorsMiddleware",
+    # Where nobody is let in from elsewhere, every request would pass through it for nothing.
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
 ]
 MIDDLEWARE = [
     *API_MIDDLEWARE,
