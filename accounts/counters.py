@@ -103,7 +103,8 @@ class DatabaseCounterCache(BaseCache):
         return RateCounter.objects.filter(key=self._name(key, version), expires_at__gt=timezone.now())
 
     def _name(self, key: str, version: int | None) -> str:
-        return str(self.make_and_validate_key(key, version=version))
+        # Not validated: that only warns of what memcached could not take, character by character.
+        return str(self.make_key(key, version=version))
 
     def _end(self, timeout: Any) -> datetime:
         # The base class knows what the default is, that None is for ever and 0 is already over.
@@ -144,13 +145,13 @@ class LimitsCache(DatabaseCounterCache):
         name, value, end = self._noted.__dict__.pop("counter", ("", 0, NEVER))
         if name != self._name(key, version):
             return super().incr(key, delta, version)
-        if not self.can_note:
-            added = self._insert(name, value, end, only_if_absent=True)
-            return value if added else super().incr(key, delta, version)
         values = name, value, end, delta, timezone.now()
         if (noted := self._noted.__dict__.get("statements")) is not None:
             noted.append((COUNT, values))
             return 0
+        if not self.can_note:
+            added = self._insert(name, value, end, only_if_absent=True)
+            return value if added else super().incr(key, delta, version)
         return int(COUNT.rows(*values)[0][0])
 
 

@@ -172,6 +172,10 @@ else:
         "limits": {"BACKEND": "accounts.counters.LimitsCache"},
     }
 RATELIMIT_USE_CACHE = "limits"
+# django-ratelimit's own defaults: it asks for each of them at every count, and to find none is not free.
+RATELIMIT_ENABLE = True
+RATELIMIT_CACHE_PREFIX = "rl:"
+RATELIMIT_HASH_ALGORITHM = hashlib.sha256
 # W001: our counter cache is unknown to django-ratelimit; tests show that it counts exactly.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
 
