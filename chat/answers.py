@@ -13,7 +13,7 @@ import contextvars
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol
@@ -163,6 +163,10 @@ class RunningAnswer:
         elif isinstance(part, Finished):
             self.finish_reason = part.reason
 
+    def say(self, text: str) -> None:
+        """Take a piece of content as `grow` does, straight from where it came in."""
+        self._append(False, text)
+
     def _append(self, is_reasoning: bool, text: str) -> None:
         if not text:
             return
@@ -295,8 +299,9 @@ class RunningAnswer:
         if self._ending is not None:
             return self._ending
         self._pulling = True
+        asked = replace(request, on_text=self.say)
         try:
-            async with asyncio.timeout(seconds), aclosing(adapter().stream(request)) as parts:
+            async with asyncio.timeout(seconds), aclosing(adapter().stream(asked)) as parts:
                 async for part in parts:
                     self.grow(part)
             return Outcome("complete", finish_reason=str(self.finish_reason or "stop"))

@@ -1,7 +1,7 @@
 """What every provider adapter takes and gives, whatever protocol it speaks."""
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -31,6 +31,9 @@ class ChatRequest:
     context_window: int | None = None
     # Whether the last answer broke off, and the last message asks to go on with it.
     continues: bool = False
+    # Takes a piece of the answer's text at once, so that nobody need be woken for it. An adapter may call it
+    # only while the next part is waited for; what it has taken is not yielded.
+    on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

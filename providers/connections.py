@@ -202,6 +202,8 @@ class Connection(asyncio.Protocol):
         # What the parser calls with each piece of the body.
         self.on_body = self._pieces.append
         self._waiter: asyncio.Future[None] | None = None
+        # What may take a piece of the body while it is waited for, so that nobody is woken for it.
+        self.taker: Callable[[bytes], bool] | None = None
         self._paused = False
         self._reset()
 
@@ -212,6 +214,7 @@ class Connection(asyncio.Protocol):
         self._to_the_close = self._complete = self._keeps = False
         self._whole: int | None = None  # how many pieces, once it is complete
         self._fault: httpx.HTTPError | None = None
+        self.taker = None
 
     # --- the exchange
 
@@ -263,7 +266,7 @@ class Connection(asyncio.Protocol):
 
     def rest(self, seconds: float) -> bool:
         """Wait for the next request for so long, if this connection can take one; then hang up."""
-        self._parser = None
+        self._parser = self.taker = None
         self._pieces.clear()
         if not self.is_usable:
             return False
@@ -334,7 +337,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended(exc)
         # Each of them knows this object.
-        self._transport = self._parser = None
+        self._transport = self._parser = self.taker = None
         self._unsent = memoryview(b"")
         if self._timer is not None:
             self._timer.cancel()
@@ -381,9 +384,27 @@ class Connection(asyncio.Protocol):
         self._waiting += new
         if self._received > MAX_HEAD_BYTES and self._fault is None:
             self._check_amounts()
+        if self.taker is not None and self._is_taken(self.taker):
+            return
         if self._waiting > MAX_WAITING and not self._paused:
             self._pause(True)
         self._wake()
+
+    def _is_taken(self, taker: Callable[[bytes], bool]) -> bool:
+        """Offer what has just come, if it is waited for and more is to come."""
+        pieces, waiter = self._pieces, self._waiter
+        if not pieces or waiter is None or waiter.done() or self._complete or self._fault is not None:
+            return False
+        try:
+            taken = taker(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except Exception as exc:
+            # It concerns who waits, not who called.
+            waiter.set_exception(exc)
+            taken = True
+        if taken:
+            pieces.clear()
+            self._waiting = 0
+        return taken
 
     def _pause(self, paused: bool) -> None:
         self._paused = paused

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -90,8 +90,24 @@ class Limits:
     allow_private: bool = False
 
 
-# An answer's chunks, and what takes them.
-Stream = tuple[AsyncIterator[bytes], decoding.Body]
+Taker = Callable[[bytes], bool]
+
+
+def _to_nobody(taker: Taker) -> None:
+    pass
+
+
+class Stream(NamedTuple):
+    """An answer's chunks, and what makes events of them.
+
+    While a chunk is waited for, one that comes is first offered to who was given to `offer_to`: what it
+    returns true for does not come by way of `chunks`. Not every transport does so.
+    """
+
+    chunks: AsyncIterator[bytes]
+    body: decoding.Body
+    offer_to: Callable[[Taker], None] = _to_nobody
+
 
 _limits = Limits()
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
@@ -158,7 +174,7 @@ async def stream_events(
         max_event=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
     )
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        yield chunks, events
+        yield Stream(chunks, events, _offering(response))
 
 
 @asynccontextmanager
@@ -171,7 +187,7 @@ async def stream_lines(
         max_line=now.event_bytes, max_document=now.document_bytes, max_body=now.body_bytes
     )
     async with _opened(client, "POST", url, headers, body) as response, aclosing(_chunks(response)) as chunks:
-        yield chunks, lines
+        yield Stream(chunks, lines, _offering(response))
 
 
 async def get_json(client: httpx.AsyncClient | None, url: str, *, headers: Mapping[str, str]) -> Any:
@@ -242,6 +258,11 @@ def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     # per chunk they cost more than all our parsing.
     body = response.extensions.get("body", response.stream)
     return cast("AsyncGenerator[bytes, None]", aiter(body))
+
+
+def _offering(response: httpx.Response) -> Callable[[Taker], None]:
+    body = response.extensions.get("body")
+    return body.offer_to if isinstance(body, _Body) else _to_nobody
 
 
 async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderError:
@@ -400,6 +421,17 @@ class _Body(httpx.AsyncByteStream):
             self._waiting_since = None
             yield chunk
             self._waiting_since = loop.time()
+
+    def offer_to(self, taker: Taker) -> None:
+        loop = asyncio.get_running_loop()
+
+        def take(chunk: bytes) -> bool:
+            if not taker(chunk):
+                return False
+            self._waiting_since = loop.time()
+            return True
+
+        self._connection.taker = take
 
     def _watch(self) -> None:
         """Give up where it is time to, else look again at the earliest moment it could be."""

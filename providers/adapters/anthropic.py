@@ -83,6 +83,7 @@ class AnthropicAdapter:
             MessagesReader,
             headers=self._headers,
             repair=lambda fault: repair(body, fault, request, tried),
+            on_text=request.on_text,
         )
 
     async def list_models(self) -> list[ModelInfo]:

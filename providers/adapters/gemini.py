@@ -79,6 +79,7 @@ class GeminiAdapter:
             GeminiReader,
             headers=self._headers,
             repair=lambda fault: drop_thinking(body, fault),
+            on_text=request.on_text,
         )
 
     def _url(self, model: str) -> str:

@@ -41,6 +41,7 @@ class OllamaAdapter:
             OllamaReader,
             headers=self._headers,
             repair=lambda fault: drop_thinking(body, fault),
+            on_text=request.on_text,
         )
 
     async def list_models(self) -> list[ModelInfo]:

@@ -119,6 +119,7 @@ class OpenAIAdapter:
             ChatReader,
             headers=self._headers,
             repair=lambda fault: drop_parameter(body, fault.parameter, tried),
+            on_text=request.on_text,
         )
 
     async def list_models(self) -> list[ModelInfo]:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
@@ -78,8 +79,9 @@ async def read_answer(
     *,
     headers: Mapping[str, str],
     repair: Callable[[ProviderError], bool] = never,
+    on_text: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[StreamPart, None]:
-    """Ask, and yield the answer's parts, `Finished` last.
+    """Ask, and yield the answer's parts, `Finished` last; `on_text` is the request's.
 
     Asks again, a few times at most, as long as not a word has been passed on:
     where the fault may pass by itself, or where `repair` could change the
@@ -89,8 +91,20 @@ async def read_answer(
     secrets = secrets_in(headers)
     loop = asyncio.get_running_loop()
     since = loop.time()
-    retries = repairs = 0
+    retries = repairs = chars = 0
     most = limits().answer_chars
+
+    def take(parts: Parts, on_text: Callable[[str], None], chunk: bytes) -> bool:
+        """Pass a chunk's text on without anybody being woken, if it is no more than that."""
+        nonlocal chars
+        if reader.ending or chars + len(chunk) > most:
+            return False
+        text = parts.text(chunk)
+        if text:
+            chars += len(text)
+            on_text(text)
+        return text is not None
+
     while True:
         reader = new_reader()
         chars = 0
@@ -98,8 +112,10 @@ async def read_answer(
         leave_at: float | None = None
         over = False
         try:
-            async with ask() as (chunks, body):
+            async with ask() as (chunks, body, offer_to):
                 parts = Parts(reader, body)
+                if on_text is not None:
+                    offer_to(partial(take, parts, on_text))
                 # The connection may stay open long after the end.
                 while not (over or reader.done):
                     said: Iterable[StreamPart]
@@ -174,15 +190,22 @@ class Parts:
     def feed(self, chunk: bytes) -> Iterable[StreamPart]:
         if len(chunk) > _PORTION and self._framed is not None:
             return _joined(self._portions(chunk))
-        if self._frame is not None and self._framed is not None and self._framed.text_only:
-            text = self._body.take(chunk, self._frame)
-            if text is not None:
-                self._tries = _MOST_TRIES
-                return (TextDelta(text),) if text else ()
+        text = self.text(chunk)
+        if text is not None:
+            return (TextDelta(text),) if text else ()
         batch = self._body.feed(chunk)
         if self._framed is None or not self._tries:
             return _said(self._reader, batch)
         return self._learning(batch, self._framed)
+
+    def text(self, chunk: bytes) -> str | None:
+        """Return the text of a chunk of which it is known that it is nothing else; else feed it."""
+        if self._frame is None or self._framed is None or not self._framed.text_only:
+            return None
+        if len(chunk) > _PORTION or (text := self._body.take(chunk, self._frame)) is None:
+            return None
+        self._tries = _MOST_TRIES
+        return text
 
     def end(self) -> Iterator[StreamPart]:
         return _joined(part for event in self._body.end() for part in _fed(self._reader, event))

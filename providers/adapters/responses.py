@@ -34,6 +34,7 @@ class ResponsesAdapter(OpenAIAdapter):
             ResponsesReader,
             headers=self._headers,
             repair=lambda fault: drop_parameter(body, fault.parameter),
+            on_text=request.on_text,
         )
 
 

@@ -7,6 +7,7 @@ character, and every reader must be told the end exactly once.
 import asyncio
 import itertools
 import json
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from uuid import uuid4
@@ -25,14 +26,43 @@ from tests.eventstream import Event, EventReader
 REQUEST = ChatRequest(model="m", messages=())
 
 
+class Moves:
+    """What a provider does next; every second text that is waited for is handed over at once."""
+
+    def __init__(self) -> None:
+        self.on_text: Callable[[str], None] | None = None
+        self._moves: deque[StreamPart | Exception | None] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._at_once = itertools.cycle((True, False))
+
+    def put_nowait(self, move: StreamPart | Exception | None) -> None:
+        waiter, awaited = self._waiter, self._waiter is not None and not self._waiter.done()
+        if self.on_text and awaited and isinstance(move, TextDelta) and next(self._at_once):
+            self.on_text(move.text)
+            return
+        self._moves.append(move)
+        if waiter is not None and awaited:
+            waiter.set_result(None)
+
+    async def get(self) -> StreamPart | Exception | None:
+        while not self._moves:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        return self._moves.popleft()
+
+    def empty(self) -> bool:
+        return not self._moves
+
+
 class Puppet:
     """A provider whose next move the test decides."""
 
     def __init__(self) -> None:
-        self.moves: asyncio.Queue[StreamPart | Exception | None] = asyncio.Queue()
+        self.moves = Moves()
         self.closed = False
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
+        self.moves.on_text = request.on_text
         try:
             while (move := await self.moves.get()) is not None:
                 if isinstance(move, Exception):

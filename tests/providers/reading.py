@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.adapters.reading import Reader, read_answer
@@ -20,6 +20,8 @@ class Read:
     # A `ProviderError`, or `None`; a test that looks into it says by that that there is one.
     error: Any = None
     seconds: float = 0
+    # How many of the texts came past the generator.
+    at_once: int = 0
 
     @property
     def text(self) -> str:
@@ -43,9 +45,9 @@ class Read:
         return last.reason if isinstance(last, Finished) else None
 
 
-async def collect(parts: AsyncGenerator[StreamPart, None]) -> Read:
+async def collect(parts: AsyncGenerator[StreamPart, None], got: Read | None = None) -> Read:
     loop = asyncio.get_running_loop()
-    got, since = Read(), loop.time()
+    got, since = got or Read(), loop.time()
     try:
         async with aclosing(parts):
             async for part in parts:
@@ -70,14 +72,14 @@ async def read(
     @asynccontextmanager
     async def ask() -> AsyncIterator[Stream]:
         async with aclosing(chunks()) as sent:
-            yield sent, new_body()
+            yield Stream(sent, new_body())
 
     return await collect(read_answer(ask, new_reader, headers={}))
 
 
 async def batches(stream: AbstractAsyncContextManager[Stream]) -> AsyncGenerator[list[Event], None]:
     """Yield a stream's events: all that became whole, each time something did."""
-    async with stream as (chunks, body):
+    async with stream as (chunks, body, _):
         async for chunk in chunks:
             if batch := body.feed(chunk):
                 yield list(batch)
@@ -86,4 +88,11 @@ async def batches(stream: AbstractAsyncContextManager[Stream]) -> AsyncGenerator
 
 
 async def over_http(adapter: Adapter, request: ChatRequest) -> Read:
-    return await collect(adapter.stream(request))
+    """Read as an answer does: some of the text comes at once, the rest as parts."""
+    got = Read()
+
+    def on_text(text: str) -> None:
+        got.at_once += 1
+        got.parts.append(TextDelta(text))
+
+    return await collect(adapter.stream(replace(request, on_text=on_text)), got)
