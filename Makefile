@@ -1,6 +1,6 @@
 # make run     build what is missing and serve on http://127.0.0.1:8000 (HOST, PORT, DATABASE_URL, ... from the environment)
 # make test    build what is missing and run the tests; ARGS goes to pytest: make test ARGS="-k stream -x"
-# make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for three minutes
+# make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for four minutes
 # make lint    what must be clean before a change goes in
 # make format  let ruff rewrite what it can
 # make screenshots   take the pictures of docs/screenshots anew; ARGS="long 375" takes only some
