@@ -36,6 +36,7 @@ class Load:
     tokens: int
     streams: int
     ramp: float = 0
+    scattered: bool = False
     each: int = 1
     deadline: float = 60
     history_turns: int = 0
@@ -140,6 +141,13 @@ def scenarios(quick: bool) -> dict[str, Scenario]:
             rounds=3 if quick else 5,
             names=everybody,
         ),
+        "scattered": Scenario(
+            f"The same, opened at uneven moments: {fifty} tokens each",
+            Load(f"bench-50tps-{fifty}tok", fifty, 50, ramp=1, scattered=True, deadline=60),
+            [*CPU, *LATENCY, *FIRST],
+            rounds=1 if quick else 3,
+            names=("ours", "express", "nginx", "direct"),
+        ),
         "flat1000": Scenario(
             "Flat out, 1,000-token answers, 20 at a time",
             Load("bench-max-1000tok", 1000, 20, each=5 * answers, deadline=90),
@@ -241,6 +249,7 @@ class Bench:
             ],
             "streams": load.streams,
             "ramp": load.ramp,
+            "scattered": load.scattered,
             "each": load.each,
             "tokens": load.tokens,
             "deadline": load.deadline,

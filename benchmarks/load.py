@@ -4,13 +4,15 @@
 
 The plan says where to (`port`, `path`), with what (`requests`, taken in turn),
 how many streams side by side (`streams`), over how many seconds they begin
-(`ramp`), how many answers each reads one after the other (`each`), of how many
-`tokens`, and when to give up (`deadline`, in seconds). It prints `open` when
-every stream has its first token, and at the end one line of JSON.
+(`ramp`), whether evenly or each somewhere within its share of them
+(`scattered`), how many answers each reads one after the other (`each`), of how
+many `tokens`, and when to give up (`deadline`, in seconds). It prints `open`
+when every stream has its first token, and at the end one line of JSON.
 """
 
 import asyncio
 import gc
+import random
 import re
 import sys
 import time
@@ -162,7 +164,9 @@ def http_request(port: int, path: str, headers: dict[str, str], body: dict[str, 
 
 async def one_stream(plan: dict, number: int, results: Results) -> None:
     loop = asyncio.get_running_loop()
-    await asyncio.sleep(plan["ramp"] * number / plan["streams"])
+    # The same moments for everybody.
+    late = random.Random(number).random() if plan["scattered"] else 0
+    await asyncio.sleep(plan["ramp"] * (number + late) / plan["streams"])
     request = plan["requests"][number % len(plan["requests"])]
     wire = http_request(plan["port"], plan["path"], request["headers"], request["body"])
     answer: Answer | None = None
