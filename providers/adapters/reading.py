@@ -97,7 +97,7 @@ async def read_answer(
     def take(parts: Parts, on_text: Callable[[str], None], chunk: bytes) -> bool:
         """Pass a chunk's text on without anybody being woken, if it is no more than that."""
         nonlocal chars
-        if reader.ending or chars + len(chunk) > most:
+        if reader.done or reader.ending or chars + len(chunk) > most:
             return False
         text = parts.text(chunk)
         if text:

@@ -170,6 +170,15 @@ async def test_nothing_is_offered_while_nobody_waits():
     assert taken == [b"c"]
 
 
+async def test_nothing_is_taken_behind_the_end():
+    pieces = [*map(said, WORDS), b"data: [DONE]\n\n", *map(said, WORDS)]
+    async with serving(replay(pieces, pause=0.005)) as server:
+        got = await over_http(adapter(server.url), QUESTION)
+
+    assert got.text == "".join(WORDS)
+    assert (got.error, got.finish) == (None, "stop")
+
+
 async def test_a_fault_of_the_taker_ends_the_reading_and_the_connection():
     def full(text: str) -> None:
         raise RuntimeError("no room")
