@@ -1,12 +1,14 @@
 """Which answers are alive: each process holds one lease, renewed by a heartbeat."""
 
+import fcntl
+import os
 import time
 import uuid
 from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
@@ -30,6 +32,8 @@ _kept_at = float("-inf")
 _touched_at: float | None = None
 _judges_from = float("-inf")
 _astray: set[UUID] = set()
+# An open file, locked while this process serves an SQLite database.
+_served: int | None = None
 
 
 def keep(seconds: float = FRESH_SECONDS) -> None:
@@ -44,6 +48,29 @@ def renew() -> None:
     if not _BEAT.run(worker_id):
         Worker.objects.bulk_create([Worker(pk=worker_id, heartbeat_at=Now())], ignore_conflicts=True)
     transaction.on_commit(lambda: _kept(now))
+
+
+def end_those_of_the_gone() -> None:
+    """On SQLite, end all other leases if nobody else serves the database; called once, at the start.
+
+    A process that has crashed says nothing, but its lock on a file beside the database ends with it.
+    Elsewhere nobody can tell so soon who is gone from who is only silent: there, leases run out.
+    """
+    global _served
+    name = str(connection.settings_dict["NAME"])
+    if connection.vendor != "sqlite" or name.startswith((":", "file:")):
+        return
+    try:
+        _served = os.open(f"{name}-served", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(_served, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            Worker.objects.exclude(pk=worker_id).delete()
+        except BlockingIOError:
+            pass
+        fcntl.flock(_served, fcntl.LOCK_SH)
+    except OSError:
+        # A file system without locks: leases run out here, too.
+        return
 
 
 def _kept(moment: float) -> None:
@@ -96,7 +123,11 @@ def _touch() -> None:
 
 def release() -> None:
     """Give up this process's lease; called when it has no running answer any more."""
+    global _served
     Worker.objects.filter(pk=worker_id).delete()
+    if _served is not None:
+        os.close(_served)
+        _served = None
 
 
 def purge() -> None:

@@ -89,6 +89,7 @@ async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
             allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS,
         )
     )
+    await in_db(leases.end_those_of_the_gone)
     await in_db(leases.interrupt_abandoned)
     _rhythm[:] = [asyncio.create_task(beat) for beat in (_tick(purges), _keep_texts(), _ping())]
     _drain_on_sigterm()

@@ -102,6 +102,44 @@ def test_kill_9_leaves_nothing_streaming_and_loses_about_a_second(
     assert_it_can_be_continued(user, sessions[1])
 
 
+def test_on_sqlite_a_crash_is_over_with_the_next_start(make_server: MakeServer, upstream: Upstream) -> None:
+    server = make_server()
+    user = quick(server.user(), upstream)
+    model = upstream.script("kept", Hold(), "never")
+    with ExitStack() as stack:
+        lives = opened(stack, user, model, 5)
+        sessions = [live.next("session").data["sessionId"] for live in lives]
+        for live in lives:
+            live.next("message")
+        time.sleep(2.5)
+        server.kill()
+    server.start()
+
+    # Five are all that a person may have; their places are free again.
+    assert [user.messages(session)[-1]["status"] for session in sessions] == ["interrupted"] * 5
+    assert [user.messages(session)[-1]["content"] for session in sessions] == ["kept"] * 5
+    assert user.stream("on it goes", sessionId=sessions[0]).names[-1] == "done"
+
+
+def test_who_starts_beside_another_on_sqlite_leaves_its_answers_alone(
+    make_server: MakeServer, upstream: Upstream
+) -> None:
+    first = make_server()
+    user = quick(first.user(), upstream)
+    model = upstream.script("one ", Hold(), "two")
+    with user.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        second = make_server(DATABASE_URL=f"sqlite:///{first.folder}/data/chat.sqlite3")
+        assert user.messages(session)[-1]["status"] == "streaming"
+        second.kill()
+        second.start()
+        assert user.messages(session)[-1]["status"] == "streaming"
+        model.release()
+        assert live.rest().text == "one two"
+    assert user.messages(session)[-1]["status"] == "complete"
+
+
 def assert_it_can_be_continued(user: User, session: str) -> None:
     """Continue the cut answer at a conversation's end, and see that the text is joined to the character."""
     cut = user.messages(session)[-1]
