@@ -11,7 +11,7 @@ Per piece of text this costs one append and, where a reader waits, one
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -31,6 +31,16 @@ logger = logging.getLogger(__name__)
 PING_SECONDS = 15
 # Pieces that everybody has are joined each time there are so many more.
 MERGE_PIECES = 5000
+# Where reasoning and content have taken turns so often, who comes later is told first the one, then the
+# other, and so is a reader that has so many pieces yet to take: they are not kept apart any longer.
+MOST_TURNS = 1000
+MOST_WAITING = 20_000
+# So many characters a reader takes at once; each piece counts for some more. What waits for a client that
+# has stopped reading is no more than that.
+PORTION_CHARS = 64 << 10
+PIECE_CHARS = 64
+# In place of a number of pieces: what a reader has is known by its position alone.
+BEHIND = -1
 LAST_SAVE_SECONDS = 3
 
 
@@ -87,6 +97,10 @@ class Outlet:
     way: Way | None = None
 
 
+# Whether it is reasoning, and the text.
+Piece = tuple[bool, str]
+
+
 class Reader:
     """One who follows an answer; waits on `future` when there is nothing new.
 
@@ -94,13 +108,14 @@ class Reader:
     once, by its outlet, without waking anybody.
     """
 
-    __slots__ = ("content", "future", "outlet", "reasoning", "sent_at", "taken")
+    __slots__ = ("content", "future", "outlet", "reasoning", "sent_at", "skip", "taken")
 
     def __init__(self, now: float, position: Position, outlet: Outlet | None) -> None:
         self.future: asyncio.Future[None] | None = None
         self.outlet = outlet
         self.sent_at = now
-        self.taken = 0  # of the answer's pieces
+        self.taken = 0  # of the answer's pieces, or `BEHIND`
+        self.skip = 0  # and so many characters of the next
         self.reasoning, self.content = position  # so many characters of each
 
     def wake(self) -> None:
@@ -117,10 +132,8 @@ class RunningAnswer:
     ) -> None:
         self.opening = opening
         self.id = opening.message_id
-        # (is reasoning, text), in the order of arrival; a continued answer begins with what it had.
-        self.pieces: list[tuple[bool, str]] = [
-            piece for piece in ((True, reasoning), (False, content)) if piece[1]
-        ]
+        # In the order of arrival; a continued answer begins with what it had.
+        self.pieces: list[Piece] = [piece for piece in ((True, reasoning), (False, content)) if piece[1]]
         self.start = Position(len(reasoning), len(content))
         self.usage: Usage | None = None
         # What was counted for the text that a continued answer began with.
@@ -182,7 +195,7 @@ class RunningAnswer:
             if reader.future is None:
                 continue
             way = None if reader.outlet is None else reader.outlet.way
-            if way is not None and way.is_free:
+            if way is not None and len(text) <= PORTION_CHARS and way.is_free:
                 way.write(self._take(reader))
                 reader.sent_at = self._loop.time()
             else:
@@ -203,16 +216,22 @@ class RunningAnswer:
     def _merge(self) -> None:
         """Join the pieces that every reader has taken: there may be millions, of a letter each."""
         self.texts()
-        taken = min([len(self.pieces), *(reader.taken for reader in self._readers)])
-        merged = [
-            (is_reasoning, "".join([text for _, text in run]))
-            for is_reasoning, run in groupby(self.pieces[:taken], key=itemgetter(0))
-        ]
+        taken = len(self.pieces)
+        for reader in self._readers:
+            if reader.taken < len(self.pieces) - MOST_WAITING:
+                reader.taken = BEHIND
+            if reader.taken != BEHIND:
+                taken = min(taken, reader.taken)
+        merged = _joined(groupby(self.pieces[:taken], key=itemgetter(0)))
+        if len(merged) > MOST_TURNS:
+            merged.sort(key=itemgetter(0), reverse=True)
+            merged = _joined(groupby(merged, key=itemgetter(0)))
         gone = taken - len(merged)
         self.pieces[:taken] = merged
         self._joined_pieces -= gone
         for reader in self._readers:
-            reader.taken -= gone
+            if reader.taken != BEHIND:
+                reader.taken -= gone
         self._merge_at = len(self.pieces) + MERGE_PIECES
 
     def _turn(self, to_reasoning: bool) -> None:
@@ -334,7 +353,7 @@ class RunningAnswer:
     async def follow(
         self, position: Position, final: "Final", outlet: Outlet | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield, encoded, all that lies after `position`, each time in one batch, to the end.
+        """Yield, encoded, all that lies after `position`, each time what there is or a portion of it.
 
         The first batch is the `session` event; where nothing else is due for a while, a ping. A position
         beyond the end is from before a crash that has cost some text: then all is told anew. What could
@@ -345,51 +364,58 @@ class RunningAnswer:
         if reset:
             position = events.START
         reader = Reader(loop.time(), position, outlet)
+        if position != events.START or self.start != events.START:
+            reader.taken = BEHIND  # else from the first piece on, in the order of arrival
         self._readers.append(reader)
         try:
             yield self.opening.encode(position, reset=reset)
-            batch = self._begin(reader, position)
             while True:
-                if batch:
-                    yield batch
-                    reader.sent_at = loop.time()
                 if reader.taken < len(self.pieces):
-                    batch = self._take(reader)
+                    yield self._take(reader)
+                    reader.sent_at = loop.time()
                 elif self.outcome is not None:
                     yield events.Last(final(self, self.outcome, Position(reader.reasoning, reader.content)))
                     return
                 else:
-                    batch = b""
                     reader.future = loop.create_future()
                     await reader.future
                     if reader.taken == len(self.pieces) and self.outcome is None:
-                        batch = events.PING
+                        yield events.PING
+                        reader.sent_at = loop.time()
         finally:
             self._readers.remove(reader)
 
-    def _begin(self, reader: Reader, position: Position) -> bytes:
-        """Encode what there is already after `position`, all of a kind in one event."""
-        if position == events.START and self.start == events.START:
-            return b""  # from the first piece on, in the order of arrival
-        reasoning, content = self.texts()
-        reader.taken = len(self.pieces)
-        tails = ((True, reasoning[position.reasoning :]), (False, content[position.content :]))
-        return b"".join([self._one(reader, *tail) for tail in tails if tail[1]])
-
     def _take(self, reader: Reader) -> bytes:
-        """Encode the pieces that a reader has yet to take; neighbours of one kind share an event."""
+        """Encode what a reader has yet to take, or a portion of it; neighbours of one kind share an event."""
         pieces, taken = self.pieces, reader.taken
-        reader.taken = len(pieces)
-        if len(pieces) - taken == 1:
+        if taken == len(pieces) - 1 and not reader.skip and len(pieces[taken][1]) <= PORTION_CHARS:
+            reader.taken = taken + 1
             is_reasoning, text = pieces[taken]
             return self._one(reader, is_reasoning, text)
-        runs = groupby(pieces[taken:], key=itemgetter(0))
-        return b"".join(
-            [
-                self._one(reader, is_reasoning, "".join([text for _, text in run]))
-                for is_reasoning, run in runs
-            ]
-        )
+        parts = self._tails(reader) if taken == BEHIND else self._portion(reader)
+        runs = _joined(groupby(parts, key=itemgetter(0)))
+        return b"".join([self._one(reader, is_reasoning, text) for is_reasoning, text in runs])
+
+    def _portion(self, reader: Reader) -> Iterator[Piece]:
+        pieces = self.pieces
+        left = PORTION_CHARS
+        while left > 0 and reader.taken < len(pieces):
+            is_reasoning, text = pieces[reader.taken]
+            part = text[reader.skip : reader.skip + left]
+            left -= len(part) + PIECE_CHARS
+            reader.skip += len(part)
+            if reader.skip == len(text):
+                reader.taken, reader.skip = reader.taken + 1, 0
+            yield is_reasoning, part
+
+    def _tails(self, reader: Reader) -> list[Piece]:
+        """Return a portion of what lies after a reader's position, first of the reasoning."""
+        reasoning, content = self.texts()
+        thought = reasoning[reader.reasoning : reader.reasoning + PORTION_CHARS]
+        said = content[reader.content : reader.content + PORTION_CHARS - len(thought)]
+        if reader.reasoning + reader.content + len(thought) + len(said) == self.chars:
+            reader.taken, reader.skip = len(self.pieces), 0
+        return [part for part in ((True, thought), (False, said)) if part[1]]
 
     def _one(self, reader: Reader, is_reasoning: bool, text: str) -> bytes:
         if is_reasoning:
@@ -397,6 +423,10 @@ class RunningAnswer:
         else:
             reader.content += len(text)
         return self._forms[is_reasoning] % (reader.reasoning, reader.content, orjson.dumps(text))
+
+
+def _joined(runs: Iterable[tuple[bool, Iterable[Piece]]]) -> list[Piece]:
+    return [(is_reasoning, "".join([text for _, text in run])) for is_reasoning, run in runs]
 
 
 Save = Callable[[RunningAnswer, Outcome], Awaitable[bool]]

@@ -62,9 +62,12 @@ async def gathered(answer: RunningAnswer, position: Position, seed: int) -> list
     return runs
 
 
+@pytest.mark.parametrize("portion", [5, answers.PORTION_CHARS])
 @pytest.mark.parametrize("seed", range(10))
-async def test_readers_get_every_piece_once_and_in_order(monkeypatch, seed):
+async def test_readers_get_every_piece_once_and_in_order(monkeypatch, seed, portion):
     monkeypatch.setattr(answers, "MERGE_PIECES", 7)
+    monkeypatch.setattr(answers, "PORTION_CHARS", portion)
+    monkeypatch.setattr(answers, "PIECE_CHARS", 1)
     chance = random.Random(seed)
     answer = an_answer()
     readers: list[tuple[Position, asyncio.Task[list[tuple[str, str]]]]] = []
@@ -75,7 +78,7 @@ async def test_readers_get_every_piece_once_and_in_order(monkeypatch, seed):
             task = asyncio.ensure_future(gathered(answer, begin, seed + step))
             readers.append((begin, task))
         name = "reasoning" if chance.random() < 0.1 else "message"
-        text = chance.choice(LETTERS)
+        text = chance.choice(LETTERS) * chance.choice([1, 1, 1, 12])
         answer.grow(ReasoningDelta(text) if name == "reasoning" else TextDelta(text))
         if expected and expected[-1][0] == name:
             expected[-1] = (name, expected[-1][1] + text)
@@ -89,6 +92,59 @@ async def test_readers_get_every_piece_once_and_in_order(monkeypatch, seed):
     assert answer.texts() == tuple(
         "".join(text for kind, text in expected if kind == name) for name in ("reasoning", "message")
     )
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_readers_that_lag_far_behind_get_both_texts_whole(monkeypatch, seed):
+    monkeypatch.setattr(answers, "MERGE_PIECES", 7)
+    monkeypatch.setattr(answers, "MOST_TURNS", 3)
+    monkeypatch.setattr(answers, "MOST_WAITING", 10)
+    monkeypatch.setattr(answers, "PORTION_CHARS", 9)
+    chance = random.Random(seed)
+    answer = an_answer()
+    readers: list[tuple[Position, asyncio.Task[list[tuple[str, str]]]]] = []
+    for step in range(400):
+        if step % 50 == 0:
+            reasoning, content = answer.texts()
+            position = Position(chance.randint(0, len(reasoning)), chance.randint(0, len(content)))
+            readers.append((position, asyncio.ensure_future(gathered(answer, position, seed + step // 50))))
+        text = chance.choice(LETTERS) * chance.choice([1, 1, 25])
+        answer.grow(chance.choice([ReasoningDelta, TextDelta])(text))
+        if chance.random() < 0.3:
+            await asyncio.sleep(0)
+    answer.end(Outcome("complete"))
+
+    for position, task in readers:
+        got = {"reasoning": "", "message": ""}
+        for name, text in await task:
+            got[name] += text
+        reasoning, content = answer.texts()
+        assert got["reasoning"] == reasoning[position.reasoning :]
+        assert got["message"] == content[position.content :]
+    assert len(answer.pieces) < 40
+
+
+async def test_reasoning_and_text_that_take_turns_for_ever_hold_nobody_up():
+    answer = an_answer()
+    stalled = answer.follow(Position(0, 0), lambda *_: b"the end")
+    await anext(stalled)
+    most = 0
+    for _ in range(300_000):
+        answer.grow(ReasoningDelta("a"))
+        answer.grow(TextDelta("文"))
+        most = max(most, len(answer.pieces))
+    # However many there are: a look through all of them, or all of them for one reader, would take seconds.
+    assert most <= answers.MOST_WAITING + 2 * answers.MERGE_PIECES
+    answer.end(Outcome("complete"))
+
+    for reader in (stalled, answer.follow(Position(0, 0), lambda *_: b"the end")):
+        batches = [batch async for batch in reader]
+        assert max(map(len, batches)) < 1 << 20
+        got = {"reasoning": "", "message": ""}
+        for event in Decoder().feed(b"".join(batches)):
+            if event.name in got:
+                got[event.name] += orjson.loads(event.data)["content"]
+        assert got == {"reasoning": "a" * 300_000, "message": "文" * 300_000}
 
 
 class Switched:
