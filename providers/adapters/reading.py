@@ -97,12 +97,15 @@ async def read_answer(
     def take(parts: Parts, on_text: Callable[[str], None], chunk: bytes) -> bool:
         """Pass a chunk's text on without anybody being woken, if it is no more than that."""
         nonlocal chars
-        if reader.done or reader.ending or chars + len(chunk) > most:
+        if reader.done or reader.ending:
             return False
         text = parts.text(chunk)
         if text:
+            if kept := text[: most - chars]:
+                on_text(kept)
             chars += len(text)
-            on_text(text)
+            if chars > most:
+                raise AnswerTooLarge(f"more than {most} characters")
         return text is not None
 
     while True:

@@ -98,6 +98,17 @@ async def test_it_counts_against_the_greatest_length(set_limits):
     assert got.at_once > 30
 
 
+async def test_what_was_held_back_of_an_event_counts_as_well(set_limits):
+    set_limits(answer_chars=1000)
+    long = said("L" * 300)
+    pieces = [*[said("0123456789")] * 99, long[:-10], long[-10:], END]
+    async with serving(replay(pieces, pause=0.002)) as server:
+        got = await over_http(adapter(server.url), QUESTION)
+
+    assert got.text == "0123456789" * 99 + "L" * 10
+    assert isinstance(got.error, AnswerTooLarge)
+
+
 async def test_a_provider_that_speaks_is_not_idle_and_one_that_stops_is(set_limits):
     set_limits(idle_seconds=0.5)
 
