@@ -8,6 +8,7 @@ has stopped reading for as long as that keeps the connection open.
 import asyncio
 from typing import Any
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES = 64 << 10
@@ -52,6 +53,8 @@ class DirectWay:
 class BoundedProtocol(HttpToolsProtocol):
     """Refuses a head that is too long or comes too slowly, and cuts off who has stopped reading."""
 
+    # What is being answered; `cycle` is the last that was asked, which may have to wait for its turn.
+    _under_way: RequestResponseCycle | None = None
     _in_head = True
     _head_bytes = 0
     _turned = False  # from head to body or back, within the data at hand
@@ -89,10 +92,19 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._under_way = cycle
+        super()._start_asgi_task(cycle, app)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
         if self._next_look is not None:
             self._next_look.cancel()
+        cycle = self._under_way
+        if cycle is not None and cycle is not self.cycle and not cycle.response_complete:
+            # uvicorn tells only the last one.
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -108,7 +120,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
         now = self.loop.time()
         waiting = self.transport.get_write_buffer_size()
-        written = self.cycle is None or self.cycle.response_complete
+        written = self._under_way is None or self._under_way.response_complete
         if not waiting or not (self.flow.write_paused or written or self.transport.is_closing()):
             self._waiting = None
         elif self._waiting is None or waiting < self._waiting:

@@ -58,6 +58,23 @@ def test_a_reader_that_leaves_costs_nothing_of_the_answer(
     one_whole_answer(alice, model, "一 two three 🌍")
 
 
+def test_who_has_asked_twice_is_missed_as_well(make_server: MakeServer, upstream: Upstream) -> None:
+    server = make_server()
+    user = quick(server.user(), upstream)
+    first, second = upstream.script("one ", Hold(), "two"), upstream.script("never")
+    reader = RawReader(user, first)
+    reader.read_until("one ")
+    reader.ask(user, second)
+    time.sleep(0.3)
+    reader.leave("rst")
+    time.sleep(0.3)
+    first.release()
+
+    one_whole_answer(user, first, "one two")
+    assert second.requests == []
+    assert " ERROR " not in server.log()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def watched_server(request: pytest.FixtureRequest, make_server: MakeServer, tmp_path: Path) -> Server:
     environ = inside.watched(tmp_path) | {"CHAT_MAX_RUNNING": "1000"}
