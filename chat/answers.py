@@ -371,8 +371,9 @@ class RunningAnswer:
             yield self.opening.encode(position, reset=reset)
             while True:
                 if reader.taken < len(self.pieces):
-                    yield self._take(reader)
-                    reader.sent_at = loop.time()
+                    if batch := self._take(reader):
+                        yield batch
+                        reader.sent_at = loop.time()
                 elif self.outcome is not None:
                     yield events.Last(final(self, self.outcome, Position(reader.reasoning, reader.content)))
                     return
@@ -388,11 +389,14 @@ class RunningAnswer:
     def _take(self, reader: Reader) -> bytes:
         """Encode what a reader has yet to take, or a portion of it; neighbours of one kind share an event."""
         pieces, taken = self.pieces, reader.taken
-        if taken == len(pieces) - 1 and not reader.skip and len(pieces[taken][1]) <= PORTION_CHARS:
+        if taken == BEHIND:
+            parts: Iterable[Piece] = self._tails(reader)
+        elif taken == len(pieces) - 1 and not reader.skip and len(pieces[taken][1]) <= PORTION_CHARS:
             reader.taken = taken + 1
             is_reasoning, text = pieces[taken]
             return self._one(reader, is_reasoning, text)
-        parts = self._tails(reader) if taken == BEHIND else self._portion(reader)
+        else:
+            parts = self._portion(reader)
         runs = _joined(groupby(parts, key=itemgetter(0)))
         return b"".join([self._one(reader, is_reasoning, text) for is_reasoning, text in runs])
 

@@ -147,6 +147,22 @@ async def test_reasoning_and_text_that_take_turns_for_ever_hold_nobody_up():
         assert got == {"reasoning": "a" * 300_000, "message": "文" * 300_000}
 
 
+async def test_who_has_everything_already_is_sent_nothing_until_there_is_more():
+    answer = an_answer()
+    answer.grow(TextDelta("one "))
+    batches = answer.follow(Position(0, 4), lambda *_: b"the end")
+    assert b"event: session" in await anext(batches)
+    following = asyncio.ensure_future(anext(batches))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not following.done()
+
+    answer.grow(TextDelta("two"))
+
+    assert b'{"content":"two"}' in await following
+    await batches.aclose()
+
+
 class Switched:
     def __init__(self) -> None:
         self.is_free = True
