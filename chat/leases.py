@@ -1,6 +1,7 @@
 """Which answers are alive: each process holds one lease, renewed by a heartbeat."""
 
 import fcntl
+import logging
 import os
 import time
 import uuid
@@ -8,13 +9,15 @@ from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from chat import faults
 from chat.models import Message, Worker
 from chatproject.prepared import Update
+
+logger = logging.getLogger(__name__)
 
 # How long a process may be silent before its answers count as abandoned.
 LEASE = timedelta(seconds=12)
@@ -60,17 +63,36 @@ def end_those_of_the_gone() -> None:
     name = str(connection.settings_dict["NAME"])
     if connection.vendor != "sqlite" or name.startswith((":", "file:")):
         return
+    path = os.path.realpath(name)  # one lock, whatever links lead there
     try:
-        _served = os.open(f"{name}-served", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Who may open the database may open this, too.
+        _served = os.open(
+            f"{path}-served", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, os.stat(path).st_mode & 0o666
+        )
         try:
             fcntl.flock(_served, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            Worker.objects.exclude(pk=worker_id).delete()
         except BlockingIOError:
             pass
+        else:
+            _end_all_others()
         fcntl.flock(_served, fcntl.LOCK_SH)
-    except OSError:
-        # A file system without locks: leases run out here, too.
-        return
+    except OSError as exc:
+        logger.warning("no lock beside the database (%s): never start a second process on it", exc.strerror)
+
+
+def _end_all_others() -> None:
+    others = Worker.objects.exclude(pk=worker_id)
+    patience = float(connection.settings_dict["OPTIONS"].get("timeout", 5))
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA busy_timeout = 1000")
+        try:
+            if others.exists():
+                others.delete()
+        except DatabaseError:
+            # Somebody is writing for long. No start has to wait for that: leases run out by themselves.
+            logger.warning("the leases of the processes before this one could not be ended")
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {round(patience * 1000)}")
 
 
 def _kept(moment: float) -> None:

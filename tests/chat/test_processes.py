@@ -3,11 +3,12 @@
 import os
 import resource
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psycopg
@@ -130,7 +131,9 @@ def test_who_starts_beside_another_on_sqlite_leaves_its_answers_alone(
     with user.streaming("Hi", "custom", model) as live:
         session = live.next("session").data["sessionId"]
         live.next("message")
-        second = make_server(DATABASE_URL=f"sqlite:///{first.folder}/data/chat.sqlite3")
+        link = first.folder / "link.sqlite3"
+        link.symlink_to(first.folder / "data/chat.sqlite3")
+        second = make_server(DATABASE_URL=f"sqlite:///{link}")
         assert user.messages(session)[-1]["status"] == "streaming"
         second.kill()
         second.start()
@@ -138,6 +141,24 @@ def test_who_starts_beside_another_on_sqlite_leaves_its_answers_alone(
         model.release()
         assert live.rest().text == "one two"
     assert user.messages(session)[-1]["status"] == "complete"
+
+
+def test_a_start_waits_for_nobody_who_writes_to_the_database(
+    make_server: MakeServer, upstream: Upstream
+) -> None:
+    server = make_server()
+    user = quick(server.user(), upstream)
+    model = upstream.script("kept", Hold(), "never")
+    with user.streaming("Hi", "custom", model) as live:
+        session = live.next("session").data["sessionId"]
+        live.next("message")
+        server.kill()
+    with closing(sqlite3.connect(server.folder / "data/chat.sqlite3", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        server.start()
+        writer.execute("ROLLBACK")
+
+    assert wait_for_end(user, session, 20)["status"] == "interrupted"
 
 
 def assert_it_can_be_continued(user: User, session: str) -> None:
