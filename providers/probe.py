@@ -58,7 +58,7 @@ def _put_together(spec: ProviderSpec, row: ProviderConfig | None, given: Mapping
     stored_url = base_url_of(spec, row)
     base_url = (given["baseUrl"] or spec.base_url) if "baseUrl" in given else stored_url
     try:
-        services.fitting(spec, base_url)
+        base_url = services.fitting(spec, base_url)
     except ValidationError as exc:
         raise by_wire_name(exc) from exc
     key = given.get("apiKey")

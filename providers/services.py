@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
-from providers import crypto
+from providers import base_urls, crypto
 from providers.addresses import check_url, origin
 from providers.errors import AddressRefused
 from providers.models import ProviderConfig
@@ -42,8 +42,9 @@ def checked_url(text: str) -> str:
     """
     if not text.strip():
         return ""
-    version = _API_VERSION.search(text.strip())
-    address = text.strip().removesuffix(version[0]) if version else text
+    address = base_urls.without_alt(text.strip())
+    version = _API_VERSION.search(address)
+    address = address.removesuffix(version[0]) if version else address
     try:
         checked = check_url(address, allow_private=settings.ALLOW_PRIVATE_PROVIDER_HOSTS, resolve=True)
         return checked + version[0] if version else checked
@@ -52,12 +53,12 @@ def checked_url(text: str) -> str:
 
 
 def fitting(spec: ProviderSpec, base_url: str) -> str:
-    """Return a checked base URL if it is one for this provider; raises `ValidationError` by field."""
+    """Return the base URL that a checked address means here; raises `ValidationError` by field."""
     if not base_url:
         raise ValidationError({"base_url": BASE_URL_NEEDED})
     if "?" in base_url and spec.protocol != "azure":
         raise ValidationError({"base_url": NO_VERSION_HERE})
-    return base_url
+    return base_urls.without_call(spec.protocol, base_url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,11 @@ def apply(spec: ProviderSpec, row: ProviderConfig, changes: Changes) -> None:
     A stored key never follows its row to another origin: it has to be entered again.
     """
     before = origin(base_url_of(spec, row))
+    given = row.base_url if changes.base_url is None else changes.base_url
+    base_url = fitting(spec, given or spec.base_url)
     if changes.base_url is not None:
-        # What is the default anyway is stored as such, and is compared as such.
-        row.base_url = "" if changes.base_url == spec.base_url else changes.base_url
-    base_url = fitting(spec, base_url_of(spec, row))
+        # What is the default anyway is stored as such.
+        row.base_url = "" if base_url == spec.base_url else base_url
     after = origin(base_url)
     if changes.api_key is not None:
         row.set_key(changes.api_key, after)
