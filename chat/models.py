@@ -123,7 +123,13 @@ class Message(models.Model):
     reasoning = models.TextField(_("reasoning"), blank=True)
     provider = models.CharField(_("provider"), max_length=50, blank=True)
     model = models.CharField(_("model"), max_length=200, blank=True)
+    # The model that the provider names, where that is another one than was asked.
+    served_model = models.CharField(
+        _("model that answered"), max_length=200, blank=True, default="", db_default=""
+    )
     finish_reason = models.CharField(_("finish reason"), max_length=20, blank=True)
+    # Why a complete answer has no text; see `chat.notices`.
+    notice = models.CharField(_("why there is no text"), max_length=20, blank=True, default="", db_default="")
     error_code = models.CharField(_("error"), max_length=50, blank=True)
     retry_after = models.FloatField(_("retry after, seconds"), null=True, blank=True)
     # Of this very fault; NULL: as with all of its kind.
@@ -136,6 +142,8 @@ class Message(models.Model):
     # The process that runs this answer, and whether somebody asked it to stop.
     worker_id = models.UUIDField(null=True, blank=True, editable=False)
     stop_requested = models.BooleanField(default=False, editable=False)
+    # How often content was found to be reasoning and moved there; a position names the count that it is from.
+    resets = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
 
     objects = models.Manager.from_queryset(MessageQuerySet)()
 
