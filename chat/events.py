@@ -29,13 +29,16 @@ class Position(NamedTuple):
 
 START = Position(0, 0)
 
-_EVENT_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,9})-(\d{1,9})")
+_EVENT_ID = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}):(\d{1,9})-(\d{1,9})(\.end)?")
 
 
 @dataclass(frozen=True, slots=True)
 class EventId:
+    """A reader's position in a message; with `ended`, the reader has also seen how the answer ended."""
+
     message_id: UUID
     position: Position
+    ended: bool = False
 
 
 def parse_id(text: str) -> EventId | None:
@@ -43,13 +46,20 @@ def parse_id(text: str) -> EventId | None:
     match = _EVENT_ID.fullmatch(text)
     if match is None:
         return None
-    return EventId(UUID(match[1]), Position(int(match[2]), int(match[3])))
+    return EventId(UUID(match[1]), Position(int(match[2]), int(match[3])), match[4] is not None)
 
 
-def encode(name: str, message_id: UUID | str, position: Position, data: dict[str, Any]) -> bytes:
-    """Return one event. JSON escapes line breaks, so the payload is always one data line."""
-    head = f"event: {name}\nid: {message_id}:{position.reasoning}-{position.content}\ndata: "
-    return head.encode() + orjson.dumps(data) + b"\n\n"
+def encode(
+    name: str, message_id: UUID | str, position: Position, data: dict[str, Any], *, ended: bool = False
+) -> bytes:
+    """Return one event. JSON escapes line breaks, so the payload is always one data line.
+
+    The id comes first: some readers look for an `event` line with a `data` line right behind it.
+    With `ended` the event is the end of the answer, and nothing can be resumed from its id.
+    """
+    end = ".end" if ended else ""
+    head = f"id: {message_id}:{position.reasoning}-{position.content}{end}\nevent: {name}\ndata: "
+    return head.encode() + orjson.dumps({"type": name, **data}) + b"\n\n"
 
 
 def text_form(name: str, message_id: UUID) -> bytes:
@@ -57,4 +67,5 @@ def text_form(name: str, message_id: UUID) -> bytes:
 
     An answer has thousands of them, so what they share is made once.
     """
-    return b'event: %b\nid: %b:%%d-%%d\ndata: {"content":%%b}\n\n' % (name.encode(), str(message_id).encode())
+    names = {b"name": name.encode(), b"id": str(message_id).encode()}
+    return b'id: %(id)b:%%d-%%d\nevent: %(name)b\ndata: {"type":"%(name)b","content":%%b}\n\n' % names

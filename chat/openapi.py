@@ -38,9 +38,25 @@ from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured, Prov
 # --- the event stream --------------------------------------------------------------------------------------
 
 
-class SessionEventData(serializers.Serializer[Any]):
-    """Where the answer is kept."""
+class EventType(serializers.Field):
+    """Always the event's own name: what tells the events of the union from each other."""
 
+    def __init__(self, event: str) -> None:
+        super().__init__()
+        self.event = event
+
+
+class EventTypeExtension(OpenApiSerializerFieldExtension):
+    target_class = EventType
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"type": "string", "const": self.target.event}
+
+
+class SessionEvent(serializers.Serializer[Any]):
+    """Where the answer is kept. First, always; again where `reset` is true."""
+
+    type = EventType("session")
     sessionId = serializers.UUIDField()
     messageId = serializers.UUIDField(help_text="The answer.")
     userMessageId = serializers.UUIDField(allow_null=True, help_text="What is being answered.")
@@ -54,21 +70,24 @@ class SessionEventData(serializers.Serializer[Any]):
     )
 
 
-class ReasoningEventData(serializers.Serializer[Any]):
+class ReasoningEvent(serializers.Serializer[Any]):
     """A piece of the model's visible reasoning."""
 
+    type = EventType("reasoning")
     content = serializers.CharField()
 
 
-class MessageEventData(serializers.Serializer[Any]):
+class MessageEvent(serializers.Serializer[Any]):
     """A piece of the answer. Joined together, the pieces are the stored message, to the character."""
 
+    type = EventType("message")
     content = serializers.CharField()
 
 
-class DoneEventData(serializers.Serializer[Any]):
-    """How an answer ended that is whole, or that its user stopped."""
+class DoneEvent(serializers.Serializer[Any]):
+    """How an answer ended that is whole, or that its user stopped. Last."""
 
+    type = EventType("done")
     messageId = serializers.UUIDField()
     finishReason = serializers.CharField(
         allow_null=True,
@@ -79,56 +98,62 @@ class DoneEventData(serializers.Serializer[Any]):
     status = serializers.CharField(help_text="`complete` or `stopped`.")
 
 
-class ErrorEventData(MessageErrorSerializer):
-    """Why an answer broke off. What had arrived is stored with the message."""
+class ErrorEvent(MessageErrorSerializer):
+    """Why an answer broke off. Last. What had arrived is stored with the message."""
 
+    type = EventType("error")
     messageId = serializers.UUIDField()
 
 
 EVENTS: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
-    "session": ("First, always. Again where `reset` is true.", SessionEventData),
-    "reasoning": ("Whenever the model shows some of its reasoning.", ReasoningEventData),
-    "message": ("Whenever some of the answer has arrived.", MessageEventData),
-    "done": ("Last, where all went well or the user stopped the answer.", DoneEventData),
-    "error": ("Last, where the answer broke off.", ErrorEventData),
+    "session": ("First, always. Again where `reset` is true.", SessionEvent),
+    "reasoning": ("Whenever the model shows some of its reasoning.", ReasoningEvent),
+    "message": ("Whenever some of the answer has arrived.", MessageEvent),
+    "done": ("Last, where all went well or the user stopped the answer.", DoneEvent),
+    "error": ("Last, where the answer broke off.", ErrorEvent),
 }
-EVENT_ID = "A reader's position: give the last one as `Last-Event-ID` to go on from there. Opaque."
+EVENT_ID = (
+    "A reader's position: give the last one as `Last-Event-ID` to go on from there. After that of the end, "
+    "nothing follows: the status is 204. Opaque."
+)
 
 
-class StreamEvent(serializers.Serializer[Any]):
-    """Stands for any event of the stream; `StreamEventExtension` says what it is."""
+class ServerSentEvent(serializers.Serializer[Any]):
+    """Stands for one event of the stream; `ServerSentEventExtension` describes it."""
 
 
-class StreamEventExtension(OpenApiSerializerExtension):
-    target_class = StreamEvent
+class ServerSentEventExtension(OpenApiSerializerExtension):
+    target_class = ServerSentEvent
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
-        """Return one of the events, each of which is a component with its data as another one."""
-        events = []
-        for name, (when, data) in EVENTS.items():
-            content = auto_schema.resolve_serializer(data, "response").ref
-            event = ResolvedComponent(
-                name=f"{name.capitalize()}Event",
-                type=ResolvedComponent.SCHEMA,
-                object=f"{name.capitalize()}Event",
-                schema={
-                    "type": "object",
-                    "description": when,
-                    "properties": {
-                        "event": {"const": name},
-                        "id": {"type": "string", "description": EVENT_ID},
-                        "data": {
-                            "type": "string",
-                            "contentMediaType": "application/json",
-                            "contentSchema": content,
-                        },
-                    },
-                    "required": ["event", "id", "data"],
+        """Return the frame of an event; its data is a component, the union of all events."""
+        data = {
+            name: auto_schema.resolve_serializer(event, "response").ref for name, (_, event) in EVENTS.items()
+        }
+        mapping = {name: reference["$ref"] for name, reference in data.items()}
+        union = ResolvedComponent(
+            name="StreamEvent",
+            type=ResolvedComponent.SCHEMA,
+            object="StreamEvent",
+            schema={
+                "oneOf": list(data.values()),
+                "discriminator": {"propertyName": "type", "mapping": mapping},
+            },
+        )
+        auto_schema.registry.register_on_missing(union)
+        return {
+            "type": "object",
+            "properties": {
+                "id": {"type": "string", "description": EVENT_ID},
+                "event": {"type": "string", "description": "The `type` of the data."},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": union.ref,
                 },
-            )
-            auto_schema.registry.register_on_missing(event)
-            events.append(event.ref)
-        return {"oneOf": events}
+            },
+            "required": ["id", "event", "data"],
+        }
 
 
 class WordingExtension(OpenApiSerializerFieldExtension):
@@ -157,29 +182,29 @@ class LineExtension(OpenApiSerializerFieldExtension):
 
 _ANSWER = "01a0c3c9-6f6e-7d00-8000-9d5b6f1c2a33"
 STREAM_EXAMPLE = f"""\
-event: session
 id: {_ANSWER}:0-0
-data: {{"sessionId":"01a0c3c9-6f6d-7d00-8000-4f1f0a6f7b11","messageId":"{_ANSWER}",\
+event: session
+data: {{"type":"session","sessionId":"01a0c3c9-6f6d-7d00-8000-4f1f0a6f7b11","messageId":"{_ANSWER}",\
 "userMessageId":"01a0c3c9-6f6e-7c00-8000-1c8ad0e2f522","title":"Hello"}}
 
-event: message
 id: {_ANSWER}:0-5
-data: {{"content":"Hello"}}
-
 event: message
-id: {_ANSWER}:0-7
-data: {{"content":" !"}}
+data: {{"type":"message","content":"Hello"}}
 
-event: done
 id: {_ANSWER}:0-7
-data: {{"messageId":"{_ANSWER}","finishReason":"stop","usage":{{"inputTokens":9,"outputTokens":2}},\
-"responseTime":421,"status":"complete"}}
+event: message
+data: {{"type":"message","content":" !"}}
+
+id: {_ANSWER}:0-7.end
+event: done
+data: {{"type":"done","messageId":"{_ANSWER}","finishReason":"stop",\
+"usage":{{"inputTokens":9,"outputTokens":2}},"responseTime":421,"status":"complete"}}
 """
 
 # Tools that do not know `itemSchema` yet show this at least.
 _TABLE = "\n".join(f"| `{name}` | {when} |" for name, (when, _) in EVENTS.items())
 EVENT_STREAM = OpenApiResponse(
-    StreamEvent,
+    ServerSentEvent,
     description=(
         "The answer as server-sent events. Exactly one of `done` and `error` ends it. Lines that begin "
         "with a colon only keep the connection open.\n\n"
@@ -187,6 +212,9 @@ EVENT_STREAM = OpenApiResponse(
     ),
 )
 STREAM = {(200, "text/event-stream"): EVENT_STREAM}
+STREAM_OR_NOTHING = STREAM | {
+    204: OpenApiResponse(description="`Last-Event-ID` names the end of this answer.")
+}
 
 # --- what operations share ---------------------------------------------------------------------------------
 
@@ -273,7 +301,11 @@ stream = describe(
         parameters=[IDEMPOTENCY_KEY, REPEATED_FROM],
         request=AskSerializer,
         responses=responses(
-            STREAM, *STARTING, refusals.ModeUnknown, refusals.SessionNotFound, refusals.MessageNotFound
+            STREAM_OR_NOTHING,
+            *STARTING,
+            refusals.ModeUnknown,
+            refusals.SessionNotFound,
+            refusals.MessageNotFound,
         ),
         examples=[
             OpenApiExample(
@@ -330,7 +362,7 @@ regenerate = describe(
         summary="Answer the same message again",
         parameters=[SESSION_ID, IDEMPOTENCY_KEY],
         request=RegenerateSerializer,
-        responses=responses(STREAM, *STARTING, refusals.SessionNotFound, refusals.MessageNotFound),
+        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.SessionNotFound, refusals.MessageNotFound),
     )
 )
 
@@ -341,7 +373,7 @@ edit = describe(
         summary="Ask in other words",
         parameters=[MESSAGE_ID, IDEMPOTENCY_KEY],
         request=EditSerializer,
-        responses=responses(STREAM, *STARTING, refusals.MessageNotFound, refusals.NotAUserMessage),
+        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.MessageNotFound, refusals.NotAUserMessage),
     )
 )
 
@@ -352,7 +384,7 @@ go_on = describe(
         summary="Go on with a cut answer",
         parameters=[MESSAGE_ID, IDEMPOTENCY_KEY],
         request=None,
-        responses=responses(STREAM, *STARTING, refusals.MessageNotFound, refusals.NotContinuable),
+        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.MessageNotFound, refusals.NotContinuable),
     )
 )
 

@@ -109,7 +109,7 @@ def _final(answer: RunningAnswer, outcome: Outcome, position: Position) -> bytes
     name, data = end_data(
         answer.id, outcome, usage=usage, response_time=answer.milliseconds_to(answer.ended_at)
     )
-    return events.encode(name, answer.id, position, data)
+    return events.encode(name, answer.id, position, data, ended=True)
 
 
 async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[bytes, None]:
@@ -119,6 +119,7 @@ async def follow_stored(message_id: UUID, position: Position) -> AsyncGenerator[
     async with aclosing(_stored(message_id, position)) as steps:
         async for batch, at in steps:
             if not batch and leaving:
+                # This ends the connection and not the answer: a resume from the event's id goes on.
                 data = {"messageId": str(message_id), **error_data(faults.SHUTTING_DOWN)}
                 yield events.Last(events.encode("error", message_id, at, data))
                 return
@@ -156,7 +157,7 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
             asked.cancel()
         if row is None:
             data = {"messageId": str(message_id), **error_data(faults.DELETED)}
-            yield events.Last(events.encode("error", message_id, position, data)), position
+            yield events.Last(events.encode("error", message_id, position, data, ended=True)), position
             return
         if row.reset:
             position = events.START
@@ -170,7 +171,7 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
             batch += events.encode("message", message_id, position, {"content": row.content})
         if row.end is not None:
             name, data = row.end
-            yield events.Last(batch + events.encode(name, message_id, position, data)), position
+            yield events.Last(batch + events.encode(name, message_id, position, data, ended=True)), position
             return
         yield batch, position
         await asyncio.sleep(POLL_SECONDS)

@@ -19,8 +19,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from chat import branches, deletions, openapi, refusals, runtime, services, streams
 from chat.answers import STOPPED, Outlet, running
-from chat.events import START, EventId, Position, parse_id
-from chat.models import ChatSession, ChatSessionQuerySet, Message, Mode
+from chat.events import START, EventId, parse_id
+from chat.models import ChatSession, ChatSessionQuerySet, Message, MessageQuerySet, Mode
 from chat.paging import flag, page
 from chat.responses import EventStreamResponse
 from chat.serializers import (
@@ -69,19 +69,24 @@ class AnswerView(AsyncAPIView):
         """Validate the request and open its turn."""
         raise NotImplementedError
 
-    def post(self, request: Request, **kwargs: Any) -> Continuation:
+    def post(self, request: Request, **kwargs: Any) -> Continuation | Response:
         if runtime.draining:
             raise refusals.ShuttingDown
         turn = self.open(request, asked_by(request, **kwargs), **kwargs)
         if isinstance(turn, services.Replay):
             if not Message.objects.filter(pk=turn.message_id).exists():
                 raise refusals.MessageNotFound  # deleted since
-            # A client that repeats a request after a cut by itself says what it has already.
-            start = last_position(request, turn.message_id) or turn.start
-            return self.stream(lambda: streams.follow_stored(turn.message_id, start))
+            return self.go_on(place_in(request, turn))
         # The turn is stored, so its answer must begin even if the client has gone by now.
         begun = Begun(turn)
         return self.stream(begun.follow, begin=begun.begin, outlet=begun.outlet)
+
+    def go_on(self, last: EventId) -> Continuation | Response:
+        """Stream what follows an event: nothing, where the reader has seen the end of the answer."""
+        if last.ended:
+            # Some clients reconnect after every end of a stream, and stop only at this status.
+            return Response(status=204)
+        return self.stream(lambda: streams.follow_stored(last.message_id, last.position))
 
     def stream(
         self,
@@ -99,10 +104,14 @@ def last_event(request: Request) -> EventId | None:
     return parse_id(request.headers.get("Last-Event-ID", "").strip())
 
 
-def last_position(request: Request, message_id: UUID) -> Position | None:
-    """Return how much of a message the reader has, where it was reading that one."""
+def place_in(request: Request, turn: services.Replay) -> EventId:
+    """Return where a repeat goes on: a client that repeats a request by itself says what it has already."""
+    first = EventId(turn.message_id, turn.start)
     last = last_event(request)
-    return last.position if last is not None and last.message_id == message_id else None
+    if last is None or last.message_id != turn.message_id:
+        return first
+    # A continuation starts where the answer ended before: that end is not the end of the continuation.
+    return first if last.position == turn.start != START else last
 
 
 class Begun:
@@ -142,7 +151,7 @@ class StreamView(AnswerView):
     # Whoever asks is read with all else that opening a turn takes.
     admits_users = frozenset({"POST"})
 
-    def post(self, request: Request, **kwargs: Any) -> Continuation:
+    def post(self, request: Request, **kwargs: Any) -> Continuation | Response:
         try:
             return super().post(request, **kwargs)
         except APIException:
@@ -188,7 +197,7 @@ def _begun_before(request: Request, message: str, session_id: UUID | None) -> se
     answers = answers.filter(parent__role=Message.Role.USER, parent__content=message)
     # Without a conversation the request began one.
     answers = answers.filter(session_id=session_id) if session_id else answers.filter(parent__parent=None)
-    return services.Replay(last.message_id, last.position) if answers.exists() else None
+    return services.Replay(last.message_id, START) if answers.exists() else None
 
 
 @openapi.regenerate
@@ -251,18 +260,16 @@ class ResumeView(AnswerView):
 
     def get(self, request: Request, session_id: str) -> Continuation | Response:
         session = own_session(request, session_id)
-        message = _followed(session, last_event(request))
-        if message is None:
-            return Response(status=204)
-        position = last_position(request, message.id) or START
-        return self.stream(lambda: streams.follow_stored(message.id, position))
+        last = last_event(request)
+        if last is not None and (last.ended or _answers(session).filter(pk=last.message_id).exists()):
+            return self.go_on(last)
+        running_id = _answers(session).running().values_list("id", flat=True).first()
+        return Response(status=204) if running_id is None else self.go_on(EventId(running_id, START))
 
 
-def _followed(session: ChatSession, last: EventId | None) -> Message | None:
-    """Return the message that a reader wants: the one it was reading, else the running one."""
-    answers = session.messages.filter(role=Message.Role.ASSISTANT).only("id")
-    message = answers.filter(pk=last.message_id).first() if last is not None else None
-    return message or answers.running().first()
+def _answers(session: ChatSession) -> MessageQuerySet:
+    answers: MessageQuerySet = session.messages.filter(role=Message.Role.ASSISTANT)
+    return answers
 
 
 @openapi.stop

@@ -28,6 +28,7 @@ class EventReader:
         self.comments: list[str] = []
         self._rest = b""
         self._fields: dict[str, str] = {}
+        self._last_id = ""
 
     def feed(self, data: bytes) -> list[Event]:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -54,12 +55,20 @@ class EventReader:
             self._fields[name] = value
             return None
         fields, self._fields = self._fields, {}
-        if fields.keys() != {"event", "data", "id"}:
-            raise NotAnEventStream(f"an event needs event, data and id lines, this one has {fields}")
+        if list(fields) != ["id", "event", "data"]:
+            raise NotAnEventStream(f"an event has id, event and data lines in this order, this one {fields}")
         data = json.loads(fields["data"])
         if not isinstance(data, dict):
             raise NotAnEventStream(f"the data is no object: {fields['data']!r}")
-        return Event(fields["event"], data, fields["id"], time.monotonic())
+        event = Event(fields["event"], data, fields["id"], time.monotonic())
+        if data.get("type") != event.name:
+            raise NotAnEventStream(f"the data of {event.name} says another type: {fields['data']!r}")
+        # `shutting_down` ends the connection only: its id is that of the place to go on from.
+        if event.name in {"done", "error"} and data.get("code") != "shutting_down":
+            if event.id == self._last_id:
+                raise NotAnEventStream(f"the end has the id of another event: {event.id}")
+        self._last_id = event.id
+        return event
 
 
 class Answer(list[Event]):

@@ -63,12 +63,14 @@ def resolve(document: dict[str, Any], reference: str) -> dict[str, Any]:
 
 
 def described_events(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the schema of each event's data, by the name that the union tells them apart by."""
     stream = operation["responses"]["200"]["content"]["text/event-stream"]["itemSchema"]
-    events = resolve(document, stream["$ref"])["oneOf"]
-    return {
-        event["properties"]["event"]["const"]: event
-        for event in (resolve(document, event["$ref"]) for event in events)
-    }
+    event = resolve(document, stream["$ref"])["properties"]
+    union = resolve(document, event["data"]["contentSchema"]["$ref"])
+    told_apart = union["discriminator"]
+    assert told_apart["propertyName"] == "type"
+    assert [{"$ref": reference} for reference in told_apart["mapping"].values()] == union["oneOf"]
+    return {name: resolve(document, reference) for name, reference in told_apart["mapping"].items()}
 
 
 def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
@@ -101,7 +103,11 @@ def test_every_event_of_the_stream_is_a_component(document):
 
     assert len(streams) == 5
     for operation in streams:
-        assert set(described_events(document, operation)) == EVENTS
+        events = described_events(document, operation)
+        assert set(events) == EVENTS
+        for name, event in events.items():
+            assert event["properties"]["type"]["const"] == name
+            assert "type" in event["required"]
     assert {f"{name.capitalize()}Event" for name in EVENTS} <= set(document["components"]["schemas"])
 
 
@@ -176,8 +182,7 @@ def test_a_stream_is_as_described(document, sqlite_server):
 
     assert answer.names[-1] == "done"
     for event in answer:
-        schema = events[event.name]["properties"]["data"]["contentSchema"]
-        validator(document, schema).validate(event.data)
+        validator(document, events[event.name]).validate(event.data)
 
 
 def test_what_is_read_back_is_as_described(document, sqlite_server):

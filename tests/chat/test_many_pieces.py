@@ -159,7 +159,7 @@ async def test_who_has_everything_already_is_sent_nothing_until_there_is_more():
 
     answer.grow(TextDelta("two"))
 
-    assert b'{"content":"two"}' in await following
+    assert b'"content":"two"}' in await following
     await batches.aclose()
 
 
@@ -186,8 +186,8 @@ async def test_a_piece_leaves_at_once_while_its_reader_waits_and_the_way_is_free
     answer.grow(TextDelta("at once "))
     answer.grow(ReasoningDelta("hm"))
     assert [piece.split(b"data: ")[1] for piece in way.pieces] == [
-        b'{"content":"at once "}\n\n',
-        b'{"content":"hm"}\n\n',
+        b'{"type":"message","content":"at once "}\n\n',
+        b'{"type":"reasoning","content":"hm"}\n\n',
     ]
     assert not waiting.done()
 

@@ -75,7 +75,7 @@ async def test_a_crash_that_costs_text_a_reader_has_is_told_with_the_text_anew()
     assert rest.names == ["session", "message", "error"]
     assert rest.session["reset"] is True
     assert gathered("kept lost", rest) == "kept"
-    assert rest[-1].id == f"{message.id}:0-4"
+    assert rest[-1].id == f"{message.id}:0-4.end"
 
 
 @pytest.mark.django_db

@@ -12,7 +12,7 @@ from tests.chat.raw import RawReader
 from tests.server import Server, User
 from tests.upstream import Cut, Hold, Reasoning, Upstream, Wait
 
-EVENT_ID = re.compile(r"[0-9a-f-]{36}:\d+-\d+")
+EVENT_ID = re.compile(r"[0-9a-f-]{36}:\d+-\d+(\.end)?")
 
 
 def test_events_come_in_the_order_of_the_contract(alice: User, upstream: Upstream) -> None:
@@ -26,14 +26,15 @@ def test_events_come_in_the_order_of_the_contract(alice: User, upstream: Upstrea
     assert set(answer.names) == {"session", "reasoning", "message", "done"}
     assert answer.text == "Hello, 世界 🌍"
     assert answer.reasoning == "Hm, yes."
-    assert set(answer.session) == {"sessionId", "messageId", "userMessageId", "title"}
+    assert set(answer.session) == {"type", "sessionId", "messageId", "userMessageId", "title"}
     assert answer.session["title"] == "Say hello to the world, in Chinese too"
     assert answer.done["messageId"] == answer.session["messageId"]
     assert answer.done["status"] == "complete"
     assert answer.done["finishReason"] == "stop"
     assert isinstance(answer.done["responseTime"], int)
     assert all(EVENT_ID.fullmatch(event.id) for event in answer)
-    assert answer[-1].id == f"{answer.session['messageId']}:{len(answer.reasoning)}-{len(answer.text)}"
+    place = f"{answer.session['messageId']}:{len(answer.reasoning)}-{len(answer.text)}"
+    assert [event.id for event in answer[-2:]] == [place, f"{place}.end"]
 
 
 def test_the_stored_messages_are_what_was_streamed(alice: User, upstream: Upstream) -> None:

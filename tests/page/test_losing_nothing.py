@@ -305,7 +305,7 @@ def told_first(desk: Desk, at: str, *events: tuple[str, str]) -> None:
     message = desk.stored()[-1]["id"]
     opening = f'"sessionId": "{desk.session_id}", "messageId": "{message}", "title": "So far"'
     told = "".join(
-        f"event: {name}\nid: {message}:{at}\ndata: {{{data}}}\n\n" for name, data in events
+        f'id: {message}:{at}\nevent: {name}\ndata: {{"type": "{name}", {data}}}\n\n' for name, data in events
     ).replace("SESSION", opening)
     desk.page.route(
         f"**/api/chat/sessions/{desk.session_id}/stream",
