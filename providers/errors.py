@@ -160,3 +160,7 @@ class BrokenStream(ProviderError):
     code = "broken_stream"
     text = _("The answer broke off before its end. Try again.")
     retryable = True
+
+
+def unreadable(what: str) -> BrokenStream:
+    return BrokenStream(what, retryable=False)

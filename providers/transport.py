@@ -28,6 +28,7 @@ import orjson
 from . import decoding
 from .addresses import check_url, origin
 from .connections import Connection, Connections, Peer, Resolve
+from .error_mapping import fault_of_response
 from .errors import (
     AddressMalformed,
     BrokenStream,
@@ -37,8 +38,9 @@ from .errors import (
     ProviderTimeout,
     ProviderUnavailable,
     WrongAddress,
+    unreadable,
 )
-from .faults import fault_of_response, seal, unreadable
+from .redaction import seal
 from .sse import Event
 from .text import load_json
 

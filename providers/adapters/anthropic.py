@@ -18,8 +18,8 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
-from ..faults import fault_in_stream
 from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events

@@ -13,8 +13,8 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
-from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import stream_lines
 from .reading import bounded, count, entries, get_list, model_info, named, objects, read_answer, tells_error

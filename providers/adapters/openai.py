@@ -16,13 +16,13 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..error_mapping import fault_in_stream
 from ..errors import (
     BrokenStream,
     ProviderError,
     ProviderFailed,
     ProviderOverloaded,
 )
-from ..faults import fault_in_stream
 from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
 from ..decoding import Body
-from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress
-from ..faults import fault_in_stream, seal, unreadable
+from ..error_mapping import fault_in_stream
+from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress, unreadable
 from ..frames import Frame, Framed, learn
+from ..redaction import seal
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines

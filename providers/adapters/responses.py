@@ -14,8 +14,8 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
-from ..faults import fault_in_stream
 from ..text import TextCleaner
 from ..transport import stream_events
 from .openai import FIXED_TEMPERATURE, REASONING_MODEL, OpenAIAdapter

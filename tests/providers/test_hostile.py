@@ -16,8 +16,8 @@ from providers.adapters.azure import AzureAdapter
 from providers.adapters.reading import MAX_LIST_BYTES, bounded, count, joined, model_info, total
 from providers.adapters.think import ThinkTags
 from providers.base import ChatMessage, ChatRequest, ReasoningDelta, TextDelta, Usage
+from providers.error_mapping import fault_in_stream, fault_of_response
 from providers.errors import AddressRefused, ProviderError
-from providers.faults import fault_in_stream, fault_of_response
 from providers.transport import close_shared, get_json
 
 from .reading import over_http

@@ -16,8 +16,8 @@ from providers.adapters.openai import ChatReader
 from providers.adapters.openai import parse_models as openai_models
 from providers.adapters.responses import ResponsesReader
 from providers.base import ReasoningDelta, TextDelta
+from providers.error_mapping import fault_in_stream, fault_of_response
 from providers.errors import ProviderError
-from providers.faults import fault_in_stream, fault_of_response
 
 KEYS = """type error code message status details reason retryDelay choices delta content text thinking
     reasoning reasoning_content reasoning_details summary refusal finish_reason index usage prompt_tokens
