@@ -54,6 +54,9 @@ class Outcome:
     retry_after: float | None = None
     # Where it is known of this very fault, and not only of its kind.
     retryable: bool | None = None
+    # The provider's own words, and its HTTP status.
+    detail: str = ""
+    http_status: int | None = None
 
 
 STOPPED = Outcome("stopped", finish_reason="stopped")
@@ -327,7 +330,12 @@ class RunningAnswer:
         except ProviderError as exc:
             logger.warning("answer %s failed: %s", self.id, exc)
             return Outcome(
-                "failed", error_code=exc.code, retry_after=exc.retry_after, retryable=exc.retryable
+                "failed",
+                error_code=exc.code,
+                retry_after=exc.retry_after,
+                retryable=exc.retryable,
+                detail=exc.words,
+                http_status=exc.status,
             )
         except TimeoutError:
             logger.warning("answer %s took longer than %s seconds", self.id, seconds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -45,3 +46,16 @@ def fault(code: str, retryable: bool | None = None) -> Fault:
     """Return what a code means; the provider may have said of this one whether trying again is of use."""
     found = FAULTS.get(code, FAULTS[SERVER_ERROR])
     return found if retryable is None else replace(found, retryable=retryable)
+
+
+def error_data(
+    code: str, retry_after: float | None = None, retryable: bool | None = None, detail: str = ""
+) -> dict[str, Any]:
+    """Return a failure as the API tells it; `detail` is the provider's own words."""
+    found = fault(code, retryable)
+    data: dict[str, Any] = {"error": str(found.text), "code": code, "retryable": found.retryable}
+    if retry_after is not None:
+        data["retryAfter"] = retry_after
+    if detail:
+        data["detail"] = detail
+    return data

@@ -134,6 +134,11 @@ class Message(models.Model):
     retry_after = models.FloatField(_("retry after, seconds"), null=True, blank=True)
     # Of this very fault; NULL: as with all of its kind.
     retryable = models.BooleanField(null=True, editable=False)
+    # The provider's own words, as the person may read them, and the status that came with them.
+    error_detail = models.CharField(
+        _("the provider's own words"), max_length=300, blank=True, default="", db_default=""
+    )
+    error_status = models.PositiveSmallIntegerField(_("the provider's HTTP status"), null=True, blank=True)
     usage = models.JSONField(_("usage"), null=True, blank=True)
     response_time = models.PositiveIntegerField(_("response time, ms"), null=True, blank=True)
     first_token_time = models.PositiveIntegerField(_("time to first token, ms"), null=True, blank=True)

@@ -134,6 +134,9 @@ class MessageErrorSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     retryable = serializers.BooleanField()
     retryAfter = serializers.FloatField(required=False)
+    detail = serializers.CharField(
+        required=False, help_text="The provider's own words: plain text, redacted, at most 300 characters."
+    )
 
 
 class UsageSerializer(serializers.Serializer[Any]):
@@ -185,11 +188,9 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     def get_error(self, message: Message) -> dict[str, Any] | None:
         if not message.error_code:
             return None
-        fault = faults.fault(message.error_code, message.retryable)
-        data = {"error": str(fault.text), "code": message.error_code, "retryable": fault.retryable}
-        if message.retry_after is not None:
-            data["retryAfter"] = message.retry_after
-        return data
+        return faults.error_data(
+            message.error_code, message.retry_after, message.retryable, message.error_detail
+        )
 
     def get_siblings(self, message: Message) -> list[str]:
         siblings = self.context.get("siblings", {}).get(message.parent_id, [message.id])

@@ -216,6 +216,8 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             error_code="",
             retry_after=None,
             retryable=None,
+            error_detail="",
+            error_status=None,
         )
         reasoning, content = answer.reasoning, answer.content
         opening, sent = opening_of(answer, session), [*history, *own]

@@ -7,8 +7,10 @@ from django.contrib import messages as notices
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.functional import Promise
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from rest_framework.exceptions import ValidationError as ApiValidationError
@@ -73,7 +75,7 @@ async def try_provider(request: HttpRequest, provider: str) -> HttpResponse:
         access = await in_db(_access_to_try, request, spec)
         milliseconds = await probe(access)
     except (ApiError, ProviderError) as exc:
-        return await in_db(_tell_failure, request, spec, exc.text)
+        return await in_db(_tell_failure, request, spec, exc.text, getattr(exc, "words", ""))
     except ApiValidationError as exc:
         return await in_db(_tell_failure, request, spec, next(iter(flatten(exc.detail).values()))[0])
     return await in_db(_tell_success, request, spec, milliseconds)
@@ -98,8 +100,12 @@ def _tell_success(request: HttpRequest, spec: ProviderSpec, milliseconds: int) -
     return _back(request, spec, notices.SUCCESS, text % {"milliseconds": milliseconds})
 
 
-def _tell_failure(request: HttpRequest, spec: ProviderSpec, why: str | Promise) -> HttpResponse:
+def _tell_failure(
+    request: HttpRequest, spec: ProviderSpec, why: str | Promise, words: str = ""
+) -> HttpResponse:
     text = _("The settings are saved, but the test failed. %(error)s") % {"error": why}
+    if words:
+        text = format_html("{}{}", text, render_to_string("chat/own_words.html", {"words": words}))
     return _back(request, spec, notices.WARNING, text)
 
 

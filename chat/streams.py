@@ -14,6 +14,7 @@ from django.db.models.functions import Length, Substr
 from chat import answers, endings, events, faults, services
 from chat.answers import Outcome, Outlet, RunningAnswer
 from chat.events import Position
+from chat.faults import error_data
 from chat.models import Message
 from chatproject.db import in_db
 
@@ -62,7 +63,12 @@ def read(message_id: UUID, position: Position) -> Row | None:
             whole = read(message_id, events.START)
             return whole and replace(whole, reset=True)
         outcome = Outcome(
-            message.status, message.finish_reason, message.error_code, message.retry_after, message.retryable
+            message.status,
+            message.finish_reason,
+            message.error_code,
+            message.retry_after,
+            message.retryable,
+            message.error_detail,
         )
         end = end_data(message.id, outcome, usage=message.usage, response_time=message.response_time)
     opening = services.opening_of(message, message.session)
@@ -85,16 +91,8 @@ def end_data(
             "responseTime": response_time,
             "status": outcome.status,
         }
-    data = error_data(outcome.error_code, outcome.retry_after, outcome.retryable)
+    data = error_data(outcome.error_code, outcome.retry_after, outcome.retryable, outcome.detail)
     return "error", {"messageId": str(message_id), **data}
-
-
-def error_data(code: str, retry_after: float | None = None, retryable: bool | None = None) -> dict[str, Any]:
-    fault = faults.fault(code, retryable)
-    data: dict[str, Any] = {"error": str(fault.text), "code": code, "retryable": fault.retryable}
-    if retry_after is not None:
-        data["retryAfter"] = retry_after
-    return data
 
 
 def follow(

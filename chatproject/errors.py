@@ -1,4 +1,4 @@
-"""The one error shape of the API: `{"error", "code", "fields"?}`, whoever raises it."""
+"""The one error shape of the API: `{"error", "code", "fields"?, "detail"?}`, whoever raises it."""
 
 import logging
 from collections.abc import Mapping
@@ -54,6 +54,8 @@ class Refusal(Protocol):
     text: Text
     http_status: int
     retry_after: float | None
+    # The provider's own words, where they are fit to be read.
+    words: str
 
 
 # DRF's own exceptions, by their default codes, in this project's words.
@@ -84,10 +86,14 @@ PLAIN: dict[int, tuple[str, Text]] = {
 }
 
 
-def body(code: str, text: Text, fields: Mapping[str, list[str]] | None = None) -> dict[str, Any]:
+def body(
+    code: str, text: Text, fields: Mapping[str, list[str]] | None = None, *, detail: str = ""
+) -> dict[str, Any]:
     shape: dict[str, Any] = {"error": str(text), "code": code}
     if fields:
         shape["fields"] = dict(fields)
+    if detail:
+        shape["detail"] = detail
     return shape
 
 
@@ -116,7 +122,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         logger.error("a service that this one needs does not answer: %s", type(exc).__name__)
         return _response(503, body("unavailable", UNAVAILABLE), wait=5)
     if isinstance(exc, Refusal):
-        return _response(exc.http_status, body(exc.code, exc.text), wait=exc.retry_after)
+        return _response(exc.http_status, body(exc.code, exc.text, detail=exc.words), wait=exc.retry_after)
     return None
 
 

@@ -37,6 +37,9 @@ class ErrorSerializer(serializers.Serializer[Any]):
         required=False,
         help_text="What is wrong with which field; only for code `invalid`.",
     )
+    detail = serializers.CharField(
+        required=False, help_text="The provider's own words: plain text, redacted, at most 300 characters."
+    )
 
 
 class SuccessSerializer(serializers.Serializer[Any]):

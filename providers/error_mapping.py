@@ -26,7 +26,7 @@ from .errors import (
     WrongAddress,
     WrongVersion,
 )
-from .redaction import MAX_WORDS, redact
+from .redaction import MAX_WORDS, redact, redact_for_person
 from .text import load_json
 
 MAX_RETRY_AFTER = 3600.0
@@ -224,10 +224,11 @@ def fault_of_response(
         payload = None
     if isinstance(payload, list):
         payload = payload[0] if payload else None
-    fault = _fault(payload, status=status, secrets=secrets)
+    page = body.decode("utf-8", "replace") if payload is None else ""
+    fault = _fault(payload, status=status, secrets=secrets, page=page)
     fault.retry_after = retry_after(headers, fault_text(payload), payload)
     if payload is None and status == 400 and _NOT_TLS.match(body):
-        fault = WrongAddress("a page, or a server that wants https", status=status)
+        fault = WrongAddress("a page, or a server that wants https", words=fault.words, status=status)
     # The provider knows better than we do whether asking again is of use.
     if headers.get("x-should-retry") == "false" or (fault.retry_after is None and _is_spent(fault, payload)):
         fault.retryable = False
@@ -256,14 +257,16 @@ def fault_in_stream(payload: Any, *, secrets: Iterable[str] = ()) -> ProviderErr
     return fault
 
 
-def _fault(payload: Any, *, status: int | None, secrets: Iterable[str]) -> ProviderError:
+def _fault(payload: Any, *, status: int | None, secrets: Iterable[str], page: str = "") -> ProviderError:
+    secrets = tuple(secrets)
     message = fault_text(payload)
     codes = _codes(payload)
     kind = _kind(status, codes, message)
     words = [code for code in codes if code != str(status)]
     detail = redact(": ".join(filter(None, ["/".join(words), message])), secrets)
     parameter = _unsupported(payload, codes, message) if issubclass(kind, ProviderRejected) else ""
-    return kind(detail, status=status, parameter=parameter)
+    said = redact_for_person(message or page or "/".join(words), secrets)
+    return kind(detail, words=said, status=status, parameter=parameter)
 
 
 def _unsupported(payload: Any, codes: list[str], message: str) -> str:

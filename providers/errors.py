@@ -19,9 +19,10 @@
     ├── AnswerTooLarge             answer_too_large
     └── BrokenStream               broken_stream             unreadable, or ended early
 
-The class says what happened, and its text is for the person who asked. What
-the provider itself said goes to `detail`, which is for the log: it never
-holds a key, and is never sent to a client.
+The class says what happened, and its text is for the person who asked. The
+provider's own words go along as `words`: redacted, short, plain text, for the
+same person. `detail` is for the log alone: it never holds a key, but it may
+describe this server's network, and is never sent to a client.
 """
 
 from django.utils.functional import Promise
@@ -47,6 +48,7 @@ class ProviderError(Exception):
         self,
         detail: str = "",
         *,
+        words: str = "",
         status: int | None = None,
         retry_after: float | None = None,
         retryable: bool | None = None,
@@ -55,6 +57,7 @@ class ProviderError(Exception):
     ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.words = words
         self.status = status
         self.retry_after = retry_after
         self.unsent = unsent

@@ -1,5 +1,11 @@
-"""Take keys out of a provider's words before anybody else reads them."""
+"""Make a provider's words fit to be read: by the operator in a log, or by the person who asked.
 
+What a provider sends is written by others: it may repeat the key, quote the request, describe a private
+network, or hold markup and other people's secrets.
+"""
+
+import html
+import ipaddress
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
@@ -9,11 +15,17 @@ from .errors import ProviderError
 from .text import clean_text
 
 _MAX_DETAIL = 500
+_MAX_SHOWN = 300
+_MAX_LOOKED_AT = 4 * _MAX_SHOWN
 # How much of a provider's words is looked at.
 MAX_WORDS = 8 * _MAX_DETAIL
 
+_MASK = "***"
 _ECHOED = re.compile(r"(\b(?:api.?key|bearer)\b[^:=]{0,20}[:=]?\s+)(?=\S*[\d_-])\S{8,}", re.I)
-_KEY_SHAPED = re.compile(r"\b(?:sk|pk|rk|gsk|xai|AIza|hf|nvapi|Bearer)[-_ ]?[A-Za-z0-9_\-.]{8,}")
+_KEY_SHAPED = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|AIza|hf|nvapi|Bearer)[-_ ]?[A-Za-z0-9_\-.]{8,}"
+    r"|\b(?:gh[opsu]_|github_pat_|glpat-|xox[abp]-|AKIA|ASIA|ya29\.|r8_|pplx-|csk-|sess-|eyJ)[A-Za-z0-9_\-.]{8,}"
+)
 # One character, in whichever way it was written: in a URL, in JSON, in HTML, or as it is.
 _WRITTEN = re.compile(
     r"%(?P<url>[0-9a-f]{2})|(?-i:\\U)(?P<long>[0-9a-f]{8})|\\u(?P<json>[0-9a-f]{4})|\\x(?P<hex>[0-9a-f]{2})"
@@ -33,24 +45,120 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     Of the secrets not even a part is left, however it is written.
     """
     secrets = tuple(secrets)
+    return _cut(_masked(text, secrets, MAX_WORDS), secrets, _MAX_DETAIL)
+
+
+def redact_for_person(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text fit to be shown to the person who asked: plain text, short, and nobody's secret.
+
+    Beyond what `redact` leaves out, it has no markup, no credentials of any kind, no address inside a
+    private network, and no account's name: a shared key is not the person's own.
+    """
+    secrets = tuple(secrets)
+    text = _masked(plain_text(text), secrets, _MAX_LOOKED_AT)
+    for pattern, with_ in _PRIVATE:
+        text = pattern.sub(with_, text)
+    text = _LONG_RUN.sub(_without_key, _IP_ADDRESS.sub(_without_private, text))
+    return _cut(text, secrets, _MAX_SHOWN)
+
+
+def _masked(text: str, secrets: tuple[str, ...], most: int) -> str:
+    whole = len(text) <= most
     # First of all what cannot be printed goes: it could stand between the halves of a key.
-    text = " ".join(clean_text(text[:MAX_WORDS]).split())
+    words = clean_text(text[:most]).split()
+    # The last word may be the beginning of a key that nothing would recognise.
+    text = " ".join(words if whole or len(words) < 2 else [*words[:-1], "…"])
     text = "".join(character for character in text if character.isprintable())
     for secret in secrets:
         text = _without(text, secret)
-    text = " ".join("***" if "***" in word else word for word in text.split(" "))
-    for pattern, with_ in ((_ECHOED, r"\1***"), (_KEY_SHAPED, "***")):
+    text = " ".join(_MASK if _MASK in word else word for word in text.split(" "))
+    for pattern, with_ in ((_ECHOED, rf"\1{_MASK}"), (_KEY_SHAPED, _MASK)):
         text = pattern.sub(with_, text)
-    text = text[:_MAX_DETAIL]
+    return text
+
+
+def _cut(text: str, secrets: tuple[str, ...], most: int) -> str:
+    text = text[:most]
     for secret in secrets:
         text = _without_beginning(text, secret)
     return text
 
 
 def seal(fault: ProviderError, secrets: Iterable[str]) -> None:
-    """Take out of a fault's detail what a log must not show, wherever the detail came from."""
+    """Take out of a fault what nobody may read, wherever its words came from."""
+    secrets = tuple(secrets)
     fault.detail = redact(fault.detail, secrets)
+    fault.words = redact_for_person(fault.words, secrets)
     fault.args = (fault.detail,)
+
+
+# --- for the person who asked
+
+# `password: x`, `"api_key": "x"`, `?sig=x`; a small number behind such a name is a count.
+_ASSIGNED = re.compile(
+    r"(?P<name>(?:key|token|secret|password|passwd|pwd|signature|credentials?|auth|sig)"
+    r"[\"']?\s?[:=]\s?[\"']?)(?!\d{1,7}\b)[^\s\"',;&<>()]{3,}",
+    re.I,
+)
+_HEADER = re.compile(
+    r"(?P<name>\b(?:proxy-)?authorization[\"']?\s?[:=]\s?[\"']?)(?:(?:basic|bearer|token|digest)\s+)?[^\s\"',;]+"
+    r"|(?P<cookie>\b(?:set-)?cookie[\"']?\s?[:=]\s?[\"']?)[^\"']+",
+    re.I,
+)
+_PRIVATE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*", re.S), _MASK),
+    (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@]+@", re.I), rf"\g<scheme>{_MASK}@"),
+    (_HEADER, rf"\g<name>\g<cookie>{_MASK}"),
+    (_ASSIGNED, rf"\g<name>{_MASK}"),
+    (re.compile(r"\b(?:basic|bearer|digest)\s+(?=\S*[\d=+/])[\w+/=.~-]{6,}", re.I), _MASK),
+    (re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), _MASK),
+    (re.compile(r"\b(?:org|proj|user|acct|cus)[-_][A-Za-z0-9]{8,}"), _MASK),
+    (
+        re.compile(
+            r"(?<![\w.-])(?:localhost|(?:[a-z0-9_-]{1,63}\.){1,8}(?:internal|intranet|local|localdomain|lan|corp|home|svc|arpa))"
+            r"\b(?::\d{1,5})?(?![\w-])",
+            re.I,
+        ),
+        _MASK,
+    ),
+    # A host of one label is one of a private network.
+    (re.compile(r"(?P<scheme>\bhttps?://)[a-z0-9_-]{1,63}(?=[:/?#\s]|$)", re.I), rf"\g<scheme>{_MASK}"),
+    (re.compile(r"(?<![\w.-])(?=[a-z0-9_-]*[a-z])[a-z0-9_-]{2,63}:\d{4,5}(?![\w.-])", re.I), _MASK),
+)
+_IP_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)|\[?[0-9a-f]{0,4}(?:::?[0-9a-f]{0,4}){2,7}\]?(?!\w))",
+    re.I,
+)
+# Letters and digits without a space or a hyphen: no word of any language.
+_LONG_RUN = re.compile(r"(?P<request>\brequest.?id\W{1,4}|\breq_)?(?P<run>[A-Za-z0-9_+=]{24,})", re.I)
+_MARKUP = re.compile(r"<[a-z/!?][^<>]*>?", re.I)
+_PAGE = re.compile(r"<(?:!doctype|html|head|body|title|script|style)\b", re.I)
+_TITLE = re.compile(r"<title\b[^<>]{0,200}>([^<]{0,1000})", re.I)
+
+
+def plain_text(text: str) -> str:
+    """Return the text without markup; of a web page, its title."""
+    if _PAGE.search(text):
+        title = _TITLE.search(text)
+        text = html.unescape(title[1]) if title else ""
+    return " ".join(_MARKUP.sub(" ", text[:MAX_WORDS]).split())
+
+
+def _without_private(match: re.Match[str]) -> str:
+    try:
+        address = ipaddress.ip_address(match[0].strip("[]"))
+    except ValueError:
+        return match[0]
+    return match[0] if address.is_global else _MASK
+
+
+def _without_key(match: re.Match[str]) -> str:
+    run = match["run"]
+    mixed = any(map(str.isdigit, run)) and any(map(str.isalpha, run))
+    return match[0] if match["request"] or not (mixed or len(run) >= 40) else _MASK
+
+
+# --- one secret, however it is written
 
 
 def _without(text: str, secret: str) -> str:

@@ -366,7 +366,7 @@ async def get_list(client: "httpx.AsyncClient | None", url: str, *, headers: Map
     try:
         page = await get_json(client, url, headers=headers)
     except ModelNotFound as exc:
-        raise WrongAddress(exc.detail, status=exc.status) from exc
+        raise WrongAddress(exc.detail, words=exc.words, status=exc.status) from exc
     first = page[0] if isinstance(page, list) and page else page
     if isinstance(first, dict) and tells_error(first):
         fault = fault_in_stream(first)

@@ -123,6 +123,10 @@ def test_a_failed_answer_says_what_happened_and_can_be_tried_again(desk: Desk):
     failed = desk.answer("failed")
     expect(failed.locator(".trouble")).to_contain_text("The provider refused the API key.")
     expect(failed.get_by_role("link")).to_have_attribute("href", "/settings/providers/custom")
+    words = failed.locator(".own-words p")
+    expect(words).to_be_hidden()
+    failed.get_by_text("The provider's own words").click()
+    expect(words).to_have_text("Incorrect API key provided: ***")
     assert "sk-of-alice" not in desk.page.content()
 
     desk.script("now it works")

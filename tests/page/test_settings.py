@@ -102,6 +102,7 @@ def test_the_test_works_without_scripts(sqlite_server, upstream):
     upstream.refuse_key("sk-a-key-that-is-refused")
     refused = tried(apiKey="sk-a-key-that-is-refused")
     assert "the test failed. The provider refused the API key." in refused
+    assert '<details class="own-words"><summary>' in refused
     assert "sk-a-key" not in refused
     wrong = tried(baseUrl="ftp://example.org")
     assert 'id="baseUrl-errors"' in wrong

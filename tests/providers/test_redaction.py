@@ -1,6 +1,7 @@
 """Nothing that looks like a key is left of a provider's words."""
 
 import json
+import time
 from base64 import b64encode, urlsafe_b64encode
 from unicodedata import normalize
 from urllib.parse import quote, unquote
@@ -8,7 +9,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from providers.error_mapping import fault_of_response
-from providers.redaction import redact
+from providers.redaction import redact, redact_for_person
 
 
 @pytest.mark.parametrize(
@@ -114,3 +115,56 @@ def test_a_key_that_an_error_body_echoes_is_left_out(status, payload):
 
     assert "mysecret" not in str(fault).lower() and "mysecret" not in repr(fault).lower()
     assert "***" in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("max_tokens: 4096 is too many, token count: 250074", None),
+        ("See https://platform.openai.com/docs/x, request id: req_011CSHoEeqs5C35K2UUqR7Fy.", None),
+        ("The model accounts/fireworks/models/llama-v3p1-405b-instruct is gone since 12:30:45", None),
+        ("Your IP 8.8.8.8 is not on the list of a < b", None),
+        ("postgres://root:pw@db.example.com:5432/x failed", "postgres://***@db.example.com:5432/x failed"),
+        ('{"password": "hunter2", "api_key": "abc"}', '{"password": "***", "api_key": "***"}'),
+        ("Authorization: Basic dXNlcjpwYXNz and", "Authorization: *** and"),
+        ("cookie: a=b; c=d", "cookie: ***"),
+        ("https://relay.example.com/v1?key=abc123 x", "https://relay.example.com/v1?key=*** x"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc", "***"),
+        ("trace 0123456789abcdef0123456789abcdef", "trace ***"),
+        ("in organization org-abc123456789 of bob@example.com", "in organization *** of ***"),
+        ("dial tcp 10.0.3.4:8080: refused", "dial tcp ***:8080: refused"),
+        ("at [fd00::2]:443, ::1 and 169.254.169.254", "at ***:443, *** and ***"),
+        ("http://llm-backend:8000/v1, redis:6379", "http://***:8000/v1, ***"),
+        ("db.internal:5432 or x.svc.cluster.local", "*** or ***"),
+        ("-----BEGIN PRIVATE KEY----- MIIE", "***"),
+        ("a \u202eb\u2066 c\x1b[31m\u200b", "a b c[31m"),
+        ("<scr<b>ipt>alert(1)</scr</b>ipt>", "ipt>alert(1) ipt>"),
+        ("<img src=x onerror=alert(1)", ""),
+        (
+            "<!doctype html><html><head><title>502 &lt;b&gt;Bad&lt;/b&gt; Gateway</title><body>x",
+            "502 Bad Gateway",
+        ),
+        ("<html><body>all of a page</body></html>", ""),
+    ],
+)
+def test_the_person_reads_plain_text_and_nobodys_secrets(said, left):
+    assert redact_for_person(said) == (said if left is None else left)
+
+
+@pytest.mark.parametrize("written", [KEY, *ELSEWISE.values()])
+def test_the_persons_own_key_is_not_shown_to_them_either(written):
+    left = redact_for_person(f"denied for {written}", [KEY])
+
+    assert left.startswith("denied for ***")
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "<", "<a ", "https://", "1:", "key", "a.b.", "authorization ", "x@", "<title>", "a-", "::", "%4"],
+)
+def test_hostile_words_take_no_time(piece):
+    begun = time.perf_counter()
+    left = redact_for_person(piece * 200_000, [KEY])
+
+    assert time.perf_counter() - begun < 0.5
+    assert len(left) <= 300

@@ -4,9 +4,9 @@ import { data, text } from "./texts.js";
 
 /** Why a call did not succeed; `status` is 0 where the server was not reached at all. */
 export class Failure extends Error {
-  constructor(message, { status = 0, code = "unreachable", fields = {}, retryAfter = null } = {}) {
+  constructor(message, { status = 0, code = "unreachable", fields = {}, retryAfter = null, detail = "" } = {}) {
     super(message);
-    Object.assign(this, { status, code, fields, retryAfter });
+    Object.assign(this, { status, code, fields, retryAfter, detail });
   }
 }
 
@@ -55,6 +55,7 @@ async function failureOf(response) {
     status: response.status,
     code: told.code || "unexpected",
     fields: told.fields || {},
+    detail: told.detail || "",
     retryAfter: Number.isFinite(seconds) ? seconds : null,
   });
 }

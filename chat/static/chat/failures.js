@@ -12,6 +12,7 @@ export function notice(failure, { again = null, provider = "" } = {}) {
   const words = one("p", element);
   const actions = one(".trouble-actions", element);
   words.textContent = failure.message;
+  quote(one(".own-words", element), failure.detail);
   if (failure.status === 401) {
     words.textContent = text("signedOut");
     actions.append(link(text("signInAgain"), `${data.urls.login}?next=${encodeURIComponent(location.pathname)}`));
@@ -29,6 +30,13 @@ export function notice(failure, { again = null, provider = "" } = {}) {
     actions.append(button);
   }
   return element;
+}
+
+/** Show the provider's own words, folded, or hide their place where there are none. */
+export function quote(element, words) {
+  element.hidden = !words;
+  element.open = false;
+  one("p", element).textContent = words;
 }
 
 const link = (words, href) => make("a", { className: "button", href }, words);

@@ -2,6 +2,7 @@
 
 import { json } from "./api.js";
 import { all, make, one } from "./dom.js";
+import { quote } from "./failures.js";
 import { text } from "./texts.js";
 
 const SHOWN = 100;
@@ -44,16 +45,17 @@ async function test(event) {
     const { latencyMs } = await json("POST", `/api/providers/${form.dataset.provider}/test`, { body });
     tell(text("works", { milliseconds: latencyMs }), "good");
   } catch (failure) {
-    tell(failure.message, "bad");
+    tell(failure.message, "bad", failure.detail);
   } finally {
     button.disabled = false;
   }
 }
 
-function tell(words, kind) {
+function tell(words, kind, providersWords = "") {
   const result = one("#test-result");
   result.textContent = words;
   result.className = `test-result ${kind}`;
+  quote(one("#test-result + .own-words"), providersWords);
 }
 
 /** Let the default model be chosen from what the provider lists, or from what is known of it. */
