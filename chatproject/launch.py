@@ -1,4 +1,4 @@
-"""Start the service: `python -m chatproject.launch`, which `make run` calls.
+"""Start the service: `python -m chatproject.launch`, which `make run` and `manage.py runserver` call.
 
 It makes what a first start needs (a secret, the tables, an administrator, the
 static files), says plainly what is missing where it cannot, and then serves.
@@ -15,8 +15,10 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-PROJECT = Path(__file__).resolve().parent.parent
+from chatproject import secret
+
 OPEN_FILES = 65536
 
 
@@ -32,14 +34,14 @@ def main() -> None:
         check_port()
         check_redis()
         prepare_database(data_dir)
-        serve()
+        serve(**(reloading() if "--reload" in sys.argv[1:] else {}))
     except (CannotStart, ImproperlyConfigured) as exc:
         sys.exit(f"Cannot start: {exc}")
 
 
 def prepare_environment() -> Path:
     """Fill in what the environment leaves open, keep the secret, and load the settings."""
-    data_dir = Path(os.environ.get("DATA_DIR", "").strip() or PROJECT / "data").expanduser().resolve()
+    data_dir = secret.data_folder()
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
@@ -47,8 +49,9 @@ def prepare_environment() -> Path:
             f"the data folder {data_dir} cannot be made ({exc.strerror}). Set DATA_DIR."
         ) from exc
     os.environ["DATA_DIR"] = str(data_dir)
-    if not (os.environ.get("SECRET_KEY") or os.environ.get("SECRET_KEY_FILE")):
-        os.environ["SECRET_KEY_FILE"] = str(kept_secret(data_dir / "secret-key"))
+    if not (os.environ.get("SECRET_KEY", "").strip() or os.environ.get("SECRET_KEY_FILE", "").strip()):
+        secret.create(data_dir)
+        secret.use_stored(data_dir)
     host = os.environ.get("HOST", "").strip() or "127.0.0.1"
     if host in {"127.0.0.1", "::1", "localhost"}:
         # Who can reach the page can already reach the machine, so a model on it is within reach.
@@ -70,18 +73,6 @@ def share_metrics(data_dir: Path) -> None:
     folder.mkdir(parents=True)
     # prometheus_client reads this when it is imported.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
-
-
-def kept_secret(path: Path) -> Path:
-    """Make the secret on the first start; two starts at once agree on one."""
-    if not path.exists():
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
-        draft.unlink()
-    return path
 
 
 def address() -> tuple[str, int]:
@@ -181,7 +172,8 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def serve() -> None:
+def serve(**options: Any) -> None:
+    """Serve until a signal ends it; `options` are uvicorn's, in place of the usual ones."""
     import uvicorn
     from django.conf import settings
 
@@ -195,22 +187,35 @@ def serve() -> None:
         raise CannotStart("more than one process (WEB_CONCURRENCY) needs PostgreSQL. Set DATABASE_URL.")
     shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 (compared, not bound)
     print(f"  Chat page: http://{f'[{shown}]' if ':' in shown else shown}:{port}/\n", flush=True)
-    uvicorn.run(
-        "chatproject.asgi:application",
-        host=host,
-        port=port,
-        workers=processes,
-        lifespan="on",
-        http=BoundedProtocol,
-        ws="none",
-        # Whoever may say on whose behalf it asks has to be named: nobody, unless told.
-        proxy_headers=bool(os.environ.get("FORWARDED_ALLOW_IPS", "").strip()),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Ours ends the running answers first; this is for whatever still hangs after that.
-        timeout_graceful_shutdown=int(settings.CHAT_SHUTDOWN_GRACE_SECONDS) + 5,
-    )
+    usual: dict[str, Any] = {
+        "app": "chatproject.asgi:application",
+        "host": host,
+        "port": port,
+        "workers": processes,
+        "lifespan": "on",
+        "http": BoundedProtocol,
+        "ws": "none",
+        # Without a list of trusted proxies, nobody may name another client's address.
+        "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS", "").strip()),
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        # The running answers end first, by our own signal handler; this bounds everything after it.
+        "timeout_graceful_shutdown": int(settings.CHAT_SHUTDOWN_GRACE_SECONDS) + 5,
+    }
+    uvicorn.run(**usual | options)
+
+
+def reloading() -> dict[str, Any]:
+    """Return the options for development: restart when a file changes, and log every request."""
+    folders = ("accounts", "chat", "chatproject", "providers", "templates", "locale")
+    return {
+        "app": "chatproject.development:application",
+        "reload": True,
+        "reload_dirs": [str(secret.PROJECT / folder) for folder in folders],
+        "reload_includes": ["*.html", "*.css", "*.js", "*.json", "*.mo"],
+        "access_log": True,
+    }
 
 
 if __name__ == "__main__":

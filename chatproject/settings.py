@@ -15,9 +15,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from chatproject.env import env_bool, env_float, env_int, env_list, env_secret, env_str
+from chatproject.secret import data_folder
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env_str("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
+DATA_DIR = data_folder()
 
 # --- Secrets --------------------------------------------------------------------------------------
 
@@ -64,6 +65,7 @@ APPEND_SLASH = False
 # --- Apps and the request's way in ----------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "chatproject",  # first: its `runserver` replaces the one of staticfiles
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -91,7 +91,7 @@ class Server:
     def _launch(self) -> None:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "chatproject.launch"],
+                self._command(),
                 cwd=PROJECT,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
@@ -100,6 +100,9 @@ class Server:
                 start_new_session=True,  # so that `kill` reaches the worker processes too
             )
         self._note = services.note("group", str(self.process.pid))
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "chatproject.launch"]
 
     def _lend(self) -> None:
         """Give a new server the static files that another one has collected, and a database with tables."""

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,3 +87,82 @@ def test_the_garbage_collector_passes_by_what_was_loaded_at_the_start(
     held = inside.figures(server, tmp_path)
 
     assert held["passed by"] > 10 * held["collected"]
+
+
+def manage(data: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    plain = dict(os.environ)
+    shut_out(plain)
+    plain.pop("DJANGO_SETTINGS_MODULE", None)
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=PROJECT,
+        env=plain | {"DATA_DIR": str(data)} | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_any_command_finds_the_secret_that_the_first_start_has_stored(sqlite_server: Server) -> None:
+    data = sqlite_server.folder / "data"
+
+    printed = manage(
+        data, "shell", "-v0", "-c", "from django.conf import settings; print(settings.SECRET_KEY)"
+    )
+
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout.strip() == (data / "secret-key").read_text()
+
+
+def test_a_secret_of_the_environment_comes_before_the_stored_one(tmp_path: Path) -> None:
+    (tmp_path / "secret-key").write_text("stored " * 8)
+    code = "from django.conf import settings; print(settings.SECRET_KEY)"
+
+    printed = manage(tmp_path, "shell", "-v0", "-c", code, SECRET_KEY="given " * 8)
+
+    assert printed.stdout.strip() == ("given " * 8).strip()
+
+
+def test_a_command_without_any_secret_says_so_in_one_sentence(tmp_path: Path) -> None:
+    tried = manage(tmp_path, "check")
+
+    assert tried.returncode == 1
+    assert tried.stderr.startswith("Cannot start: SECRET_KEY is not set.")
+    assert len(tried.stderr.splitlines()) == 1
+
+
+def test_runserver_refuses_what_is_no_address(sqlite_server: Server) -> None:
+    tried = manage(sqlite_server.folder / "data", "runserver", "anywhere")
+
+    assert tried.returncode == 1
+    assert "anywhere is neither a port nor address:port." in tried.stderr
+
+
+class DevelopmentServer(Server):
+    """The service as `manage.py runserver` starts it."""
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "manage.py", "runserver", f"127.0.0.1:{self.environ['PORT']}"]
+
+
+def test_runserver_streams_an_answer_and_restarts_on_a_change(tmp_path: Path) -> None:
+    server = DevelopmentServer(tmp_path, DEBUG="1")
+    server._lend()
+    (tmp_path / "data" / "secret-key").write_text("a secret as the first start makes one")
+    try:
+        server.start()
+        with server.user().streaming("Count from 1 to 20.", "demo", "demo") as live:
+            live.next("message")
+            assert "done" not in live.seen.names  # it streams: the end has not been sent yet
+            assert live.rest().names[-1] == "done"
+        [before] = server.workers
+
+        # The server starts to watch files just after it has begun to serve.
+        deadline = time.monotonic() + 30
+        while server.workers in ([], [before]):
+            assert time.monotonic() < deadline, server.tail()
+            os.utime(PROJECT / "chatproject" / "__init__.py")
+            time.sleep(0.2)
+        server._wait_until_ready()
+    finally:
+        server.kill()
