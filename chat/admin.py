@@ -31,6 +31,7 @@ from django.utils.translation import gettext_lazy as _
 from chat import deletions, shown
 from chat.models import ChatSession, Message, Mode
 from chatproject.admin import MAX_SEARCH_CHARS, ShortSearch
+from providers.models import ProviderConfig
 from providers.registry import PROVIDERS
 
 # A list shows so many rows at most; filters reach the others.
@@ -175,12 +176,18 @@ class MessageDayFilter(DayFilter):
         return Q(id__gte=UUID(int=int(moment.timestamp() * 1000) << 80))
 
 
+MOST_SERVERS_LISTED = 100
+
+
 class ProviderFilter(admin.SimpleListFilter):
     title = _("provider")
     parameter_name = "provider"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(spec.id, spec.name) for spec in PROVIDERS.values()]
+        added = ProviderConfig.objects.servers().order_by("provider").values_list("provider", flat=True)
+        ids = list(added.distinct()[:MOST_SERVERS_LISTED])
+        # Several people may have a server of the same id, each under a name of their own.
+        return [*((spec.id, spec.name) for spec in PROVIDERS.values()), *((id_, id_) for id_ in ids)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(provider=self.value()) if self.value() else queryset

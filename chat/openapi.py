@@ -32,7 +32,7 @@ from chat.serializers import (
 )
 from chatproject.errors import Throttled
 from chatproject.openapi import InvalidInput, SuccessSerializer, responses
-from providers.registry import PROVIDERS
+from providers.openapi import PROVIDER_PATTERN
 from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured, ProviderUnknown
 
 # --- the event stream --------------------------------------------------------------------------------------
@@ -174,7 +174,8 @@ class LineExtension(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string", "maxLength": self.target.max_length}
         if direction == "request" and self.target.field_name == "provider":
-            return {"type": "string", "enum": [*PROVIDERS, *([""] if self.target.allow_blank else [])]}
+            pattern = f"^$|{PROVIDER_PATTERN}" if self.target.allow_blank else PROVIDER_PATTERN
+            return {"type": "string", "pattern": pattern}
         if direction == "request" and not self.target.allow_blank:
             schema |= {"minLength": 1, "pattern": r"\S"}
         return schema

@@ -22,9 +22,8 @@ from django.views.decorators.http import require_GET
 from chat import finding, first_steps, page_texts, services, shown, windows
 from chat.models import ChatSession, Mode
 from chat.serializers import ModeSerializer
-from providers.models import ProviderConfig
-from providers.registry import PROVIDERS
-from providers.resolve import Choice, choose
+from providers.resolve import Choice
+from providers.resolve import choices as providers_of
 
 SIDEBAR_SESSIONS = 50
 HISTORY_SESSIONS = 50
@@ -193,7 +192,7 @@ def _chat_context(
     request: HttpRequest, *, chosen: ChatSession | None, following: ChatSession | None
 ) -> dict[str, Any]:
     context = frame(request, following)
-    choices = [choice for choice in choices_of(request.user) if choice.configured]
+    choices = [choice for choice in providers_of(request.user.pk) if choice.configured]
     provider, model = _selection(choices, chosen)
     modes = list(Mode.objects.filter(enabled=True))
     if not any(mode.id == services.NORMAL_MODE for mode in modes):
@@ -229,10 +228,3 @@ def _selection(choices: list[Choice], chosen: ChatSession | None) -> tuple[str, 
     # A provider that somebody has set up comes before the demo.
     first = next((choice for choice in choices if choice.spec.protocol != "demo"), by_id.get("demo"))
     return (first.spec.id, first.default_model) if first else ("", "")
-
-
-def choices_of(user: Any) -> list[Choice]:
-    rows: dict[str, list[ProviderConfig]] = {}
-    for row in ProviderConfig.objects.own_or_shared(user.pk):
-        rows.setdefault(row.provider, []).append(row)
-    return [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]

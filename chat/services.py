@@ -27,7 +27,7 @@ from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from chatproject.limits import Counting
 from chatproject.prepared import Both, Select, Sql, atomic
 from providers.base import ChatMessage, ChatRequest, Usage
-from providers.entries import context_window, output_limit
+from providers.entries import context_window, extra_body, output_limit
 from providers.registry import ProviderAccess
 from providers.resolve import CONFIGS, chosen, resolve
 
@@ -367,6 +367,7 @@ def _turn(
         max_output_tokens=output_limit(access.spec, model, mode.max_output_tokens),
         reasoning_effort=mode.reasoning_effort or None,
         context_window=context_window(access.spec, model),
+        extra_body=extra_body(access, model),
     )
     return Turn(opening, request, access)
 

@@ -20,7 +20,8 @@ from django.utils.translation import gettext as _
 from chat import branches, faults, services
 from chat.markdown import to_html
 from chat.models import ChatSession, Message
-from providers.registry import PROVIDERS
+from providers.registry import PROVIDERS, ProviderSpec
+from providers.resolve import added_servers
 
 # Parsing costs time: beyond this much on one page the rest is shown as plain text.
 PAGE_MARKDOWN_CHARS = 500_000
@@ -56,7 +57,8 @@ class ShownMessage:
     siblings: Siblings | None
     fault: str | Promise
     retryable: bool
-    provider_name: str
+    # Who answered; `None` where that provider is no longer there.
+    provider: ProviderSpec | None
     # The chosen branch ends here, so the conversation can go on from here.
     at_end: bool
 
@@ -71,8 +73,15 @@ class ShownMessage:
 
     @property
     def settings_help(self) -> bool:
-        code, provider = self.message.error_code, PROVIDERS.get(self.message.provider)
-        return code in SETTINGS_CODES and provider is not None and provider.protocol != "demo"
+        spec = self.provider
+        if spec is None or spec.protocol == "demo" or self.message.error_code not in SETTINGS_CODES:
+            return False
+        # The settings of a shared server are its operator's alone.
+        return spec.personal or spec.id in PROVIDERS
+
+    @property
+    def provider_name(self) -> str:
+        return self.provider.name if self.provider else self.message.provider
 
     @property
     def continuable(self) -> bool:
@@ -111,13 +120,15 @@ def show_all(messages: list[Message], *, at_end: bool) -> list[ShownMessage]:
     The newest are the ones that are read, so where not all can be parsed they are.
     """
     beside = branches.siblings_of(messages)
+    added = added_servers(messages[0].session.user_id, {m.provider for m in messages}) if messages else {}
     left = PAGE_MARKDOWN_CHARS
     found = []
     for position, message in enumerate(reversed(messages)):
         left -= len(message.content)
         html = to_html(message.content) if left >= 0 and _is_markdown(message) else None
         siblings = _siblings(message, beside.get(message.parent_id, []))
-        found.append(_show(message, html, siblings, at_end=at_end and position == 0))
+        provider = PROVIDERS.get(message.provider) or added.get(message.provider)
+        found.append(_show(message, html, siblings, provider=provider, at_end=at_end and position == 0))
     return found[::-1]
 
 
@@ -127,17 +138,21 @@ def _is_markdown(message: Message) -> bool:
 
 
 def _show(
-    message: Message, html: SafeString | None, siblings: Siblings | None, *, at_end: bool
+    message: Message,
+    html: SafeString | None,
+    siblings: Siblings | None,
+    *,
+    provider: ProviderSpec | None = None,
+    at_end: bool,
 ) -> ShownMessage:
     fault = faults.fault(message.error_code, message.retryable) if message.error_code else None
-    spec = PROVIDERS.get(message.provider)
     return ShownMessage(
         message=message,
         html=html,
         siblings=siblings,
         fault=fault.text if fault else "",
         retryable=bool(fault and fault.retryable),
-        provider_name=spec.name if spec else message.provider,
+        provider=provider,
         at_end=at_end,
     )
 

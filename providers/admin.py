@@ -9,21 +9,49 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from chatproject.admin import ShortSearch
-from providers import catalogue, services
+from providers import catalogue, servers, services
 from providers.catalogue import Entry
 from providers.models import ModelEntry, ProviderConfig
 from providers.registry import PROVIDERS
 
-_FIELDS = {"api_key": "new_key", "base_url": "address"}
+_FIELDS = {
+    "api_key": "new_key",
+    "base_url": "address",
+    "headers": "new_headers",
+    "name": "server_name",
+    "protocol": "protocol",
+    "provider": "slug",
+}
+
+
+# Chosen in place of a provider: a server of one's own, with the slug that is given beside it.
+NEW_SERVER = servers.PREFIX
+
+
+def _provider_choices() -> list[tuple[str, str]]:
+    return [(spec.id, spec.name) for spec in PROVIDERS.values() if spec.protocol != "demo"]
+
+
+def _model_providers() -> list[tuple[str, str]]:
+    """Return the providers whose models staff can describe: the known ones and the shared servers."""
+    shared = ProviderConfig.objects.servers().filter(user=None).order_by("name")
+    return [*_provider_choices(), *((row.provider, f"{row.name} ({row.provider})") for row in shared)]
 
 
 class ProviderConfigForm(forms.ModelForm):
-    """Takes an address and a key by the rules of the API; neither is a field of the model's own here."""
+    """Takes an address, a key and headers by the rules of the API: none is a field of the model's here."""
 
     provider = forms.ChoiceField(
         label=_("provider"),
-        choices=[(spec.id, spec.name) for spec in PROVIDERS.values() if spec.protocol != "demo"],
+        choices=lambda: [*_provider_choices(), (NEW_SERVER, _("A server of one's own (custom:…)"))],
     )
+    slug = forms.CharField(
+        label=_("slug"),
+        required=False,
+        max_length=servers.MAX_SLUG_CHARS,
+        help_text=_("Of a server of one's own: what comes after “custom:” in its id, which never changes."),
+    )
+    server_name = forms.CharField(label=_("name"), required=False, max_length=1000)
     address = forms.CharField(
         label=_("base URL"),
         required=False,
@@ -39,14 +67,26 @@ class ProviderConfigForm(forms.ModelForm):
         help_text=_("Empty: the stored key stays. It is encrypted and is never shown again."),
     )
     remove_key = forms.BooleanField(label=_("remove the API key"), required=False)
+    new_headers = forms.CharField(
+        label=_("new extra headers"),
+        required=False,
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=_(
+            "One per line, such as X-Team: blue. Nothing behind the colon takes a header away; "
+            "the others stay. They are encrypted and are never shown again."
+        ),
+    )
 
     class Meta:
         model = ProviderConfig
-        fields = ["user", "provider", "default_model", "enabled"]
+        fields = ["user", "provider", "protocol", "extra_body", "default_model", "enabled"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["address"].initial = self.instance.base_url
+        self.fields["server_name"].initial = self.instance.name
+        self.fields["extra_body"].empty_values = [None, ""]
 
     def clean_address(self) -> str:
         return services.checked_url(self.cleaned_data["address"])
@@ -54,8 +94,24 @@ class ProviderConfigForm(forms.ModelForm):
     def clean_new_key(self) -> str:
         return services.checked_key(self.cleaned_data["new_key"])
 
+    def clean_server_name(self) -> str:
+        name = self.cleaned_data["server_name"]
+        return services.checked_server_name(name) if name else ""
+
+    def clean_new_headers(self) -> dict[str, str]:
+        return services.checked_headers(services.headers_from_lines(self.cleaned_data["new_headers"]))
+
+    def clean_extra_body(self) -> dict[str, Any]:
+        return services.checked_body(self.cleaned_data["extra_body"] or {})
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        if cleaned.get("provider") == NEW_SERVER:
+            cleaned["provider"] = f"{servers.PREFIX}{cleaned.get('slug', '')}"
+            if not servers.is_server(cleaned["provider"]):
+                self.add_error("slug", services.NO_SUCH_SLUG)
+        elif cleaned.get("slug"):
+            self.add_error("slug", services.ONLY_SERVERS)
         if cleaned.get("new_key") and cleaned.get("remove_key"):
             self.add_error("remove_key", _("Either enter a new key or remove the stored one."))
         return cleaned
@@ -64,19 +120,37 @@ class ProviderConfigForm(forms.ModelForm):
         super()._post_clean()  # type: ignore[misc]  # known to Django's own forms, not to the stubs
         if self.errors:
             return
-        spec = PROVIDERS.get(self.instance.provider)
-        if spec is None:
+        if self.instance.spec is None:
             self.add_error(
                 None, _("This server no longer knows this provider. The settings can only be deleted.")
             )
             return
         key = "" if self.cleaned_data["remove_key"] else self.cleaned_data["new_key"] or None
-        changes = services.Changes(api_key=key, base_url=self.cleaned_data["address"])
+        changes = services.Changes(
+            api_key=key,
+            base_url=self.cleaned_data["address"],
+            name=self.cleaned_data["server_name"] or None,
+            protocol=self.cleaned_data.get("protocol") or None,
+            headers=self.cleaned_data["new_headers"] or None,
+        )
         try:
-            services.apply(spec, self.instance, changes)
+            services.apply(self.instance, changes)
         except ValidationError as exc:
             for name, errors in exc.error_dict.items():
                 self.add_error(_FIELDS.get(name), errors)
+
+
+class ConfigProviderFilter(admin.SimpleListFilter):
+    title = _("provider")
+    parameter_name = "provider"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [*_provider_choices(), (NEW_SERVER, _("A server of one's own (custom:…)"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == NEW_SERVER:
+            return queryset.servers()
+        return queryset.filter(provider=self.value()) if self.value() else queryset
 
 
 class SharedFilter(admin.SimpleListFilter):
@@ -95,47 +169,74 @@ class SharedFilter(admin.SimpleListFilter):
 @admin.register(ProviderConfig)
 class ProviderConfigAdmin(ShortSearch, admin.ModelAdmin):
     form = ProviderConfigForm
-    list_display = ["provider", "owner", "base_url", "key_hint", "default_model", "enabled", "updated_at"]
+    list_display = [
+        "provider",
+        "name",
+        "owner",
+        "base_url",
+        "key_hint",
+        "default_model",
+        "enabled",
+        "updated_at",
+    ]
     list_display_links = ["provider", "owner"]
-    list_filter = ["provider", SharedFilter, "enabled", "updated_at"]
+    list_filter = [ConfigProviderFilter, SharedFilter, "enabled", "updated_at"]
     list_select_related = ["user"]
-    search_fields = ["provider", "user__username", "base_url", "default_model"]
+    search_fields = ["provider", "name", "user__username", "base_url", "default_model"]
     autocomplete_fields = ["user"]
     fields = [
         "user",
         "provider",
+        "slug",
+        "server_name",
+        "protocol",
         "address",
         "key_hint",
         "new_key",
         "remove_key",
+        "stored_headers",
+        "new_headers",
+        "extra_body",
         "default_model",
         "enabled",
         "created_at",
         "updated_at",
     ]
-    readonly_fields = ["key_hint", "created_at", "updated_at"]
+    readonly_fields = ["key_hint", "stored_headers", "created_at", "updated_at"]
 
     @admin.display(description=_("user"), ordering="user__username")
     def owner(self, row: ProviderConfig) -> str:
         return str(_("shared") if row.user is None else row.user)
 
+    @admin.display(description=_("extra headers"))
+    def stored_headers(self, row: ProviderConfig) -> str:
+        return ", ".join(row.header_names) or self.get_empty_value_display()
+
     def get_readonly_fields(self, request: HttpRequest, obj: ProviderConfig | None = None) -> Any:
         # A key is bound to its user and its provider: both are chosen once.
         return [*self.readonly_fields, *(("user", "provider") if obj else ())]
+
+    def get_fields(self, request: HttpRequest, obj: ProviderConfig | None = None) -> Any:
+        hidden = set() if obj is None else {"slug"} if obj.is_server else {"slug", "server_name", "protocol"}
+        return [name for name in self.fields or () if name not in hidden]
 
 
 _MODEL_FACTS = ["context_window", "max_output_tokens", "input_price", "cached_price", "output_price"]
 
 
 class ModelEntryForm(forms.ModelForm):
-    provider = forms.ChoiceField(
-        label=_("provider"),
-        choices=[(spec.id, spec.name) for spec in PROVIDERS.values() if spec.protocol != "demo"],
-    )
+    provider = forms.ChoiceField(label=_("provider"), choices=_model_providers)
 
     class Meta:
         model = ModelEntry
-        fields = ["provider", "model", *_MODEL_FACTS]
+        fields = ["provider", "model", *_MODEL_FACTS, "extra_body"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["extra_body"].empty_values = [None, ""]
+
+    def clean_extra_body(self) -> dict[str, Any]:
+        return services.checked_body(self.cleaned_data["extra_body"] or {})
 
     def clean_model(self) -> str:
         # Two entries that differ in capitals alone would be one and the same.
@@ -143,7 +244,8 @@ class ModelEntryForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if not self.errors and all(cleaned.get(name) is None for name in _MODEL_FACTS):
+        said = [cleaned.get(name) is not None for name in _MODEL_FACTS]
+        if not self.errors and not any(said) and not cleaned.get("extra_body"):
             raise ValidationError(_("Give at least one value: what is left empty stays as shipped."))
         return cleaned
 
@@ -157,7 +259,7 @@ class ModelEntryAdmin(ShortSearch, admin.ModelAdmin):
     list_display_links = ["provider", "model"]
     list_filter = ["provider"]
     search_fields = ["provider", "model"]
-    fields = ["provider", "model", *_MODEL_FACTS, "shipped", "catalogue_of", "updated_at"]
+    fields = ["provider", "model", *_MODEL_FACTS, "extra_body", "shipped", "catalogue_of", "updated_at"]
     readonly_fields = ["shipped", "catalogue_of", "updated_at"]
 
     @admin.display(description=_("shipped: window · output · prices"))

@@ -1,9 +1,9 @@
 """What every provider adapter takes and gives, whatever protocol it speaks."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
 
@@ -29,6 +29,8 @@ class ChatRequest:
     reasoning_effort: str | None = None
     # How much the model may read, for a protocol that has to be told.
     context_window: int | None = None
+    # Fields for the request's body that no parameter stands for; what the adapter says itself wins.
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
     # Whether the last answer broke off, and the last message asks to go on with it.
     continues: bool = False
     # Takes a piece of the answer's text at once, so that nobody need be woken for it. An adapter may call it

@@ -11,8 +11,9 @@ from dataclasses import astuple, dataclass
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 FILE = Path(__file__).with_name("catalogue.json")
 
 # The release of a model that the catalogue knows: its date, or "latest".
@@ -88,7 +89,7 @@ def _entry(values: list[Any]) -> Entry:
     return Entry(window, most, *(None if price is None else Decimal(price) for price in prices))
 
 
-def find(entries: Entries, model: str) -> Entry | None:
+def find(entries: Mapping[str, T], model: str) -> T | None:
     """Return the entry for a model's id, however it is capitalised.
 
     A name is an id or, where it ends in `*`, the beginning of ids. The id itself

@@ -1,14 +1,25 @@
 """What is known of models here: what staff say, and for the rest the shipped catalogue."""
 
+from typing import Any
+
+from chatproject.prepared import Select
 from providers import catalogue
+from providers.bodies import merged
 from providers.catalogue import Entry
 from providers.models import ModelEntry
-from providers.registry import NEED_LIMIT, NEED_WINDOW, ProviderSpec
+from providers.registry import NEED_LIMIT, NEED_WINDOW, ProviderAccess, ProviderSpec
+
+# Asked for every answer, and nearly always empty.
+WITH_BODY = Select(
+    lambda provider: ModelEntry.objects.filter(provider=provider).exclude(extra_body={}).order_by()
+)
 
 
-def stated(provider: str) -> dict[str, Entry]:
+def stated(spec: ProviderSpec) -> dict[str, Entry]:
     """Return what staff say of a provider's models, in one query."""
-    return {row.model.lower(): row.entry for row in ModelEntry.objects.filter(provider=provider)}
+    if spec.personal:
+        return {}
+    return {row.model.lower(): row.entry for row in ModelEntry.objects.filter(provider=spec.id)}
 
 
 def known(provider: str, model: str, said: catalogue.Entries, listed: Entry | None = None) -> Entry:
@@ -27,7 +38,7 @@ def output_limit(spec: ProviderSpec, model: str, wanted: int | None) -> int | No
     """
     if spec.protocol == "demo" or (wanted is None and spec.protocol not in NEED_LIMIT):
         return wanted
-    most = known(spec.id, model, stated(spec.id)).max_output_tokens
+    most = known(spec.id, model, stated(spec)).max_output_tokens
     return min((limit for limit in (wanted, most) if limit is not None), default=None)
 
 
@@ -35,4 +46,12 @@ def context_window(spec: ProviderSpec, model: str) -> int | None:
     """Return how many tokens to let the model read; `None` leaves it to the provider."""
     if spec.protocol not in NEED_WINDOW:
         return None
-    return known(spec.id, model, stated(spec.id)).context_window
+    return known(spec.id, model, stated(spec)).context_window
+
+
+def extra_body(access: ProviderAccess, model: str) -> dict[str, Any]:
+    """Return the fields that are added to a request. The settings win over the model's entry."""
+    if access.spec.personal or access.spec.protocol == "demo":
+        return dict(access.extra_body)
+    rows = {row.model.lower(): row.extra_body for row in WITH_BODY.objects(access.spec.id)}
+    return merged(catalogue.find(rows, model) or {}, access.extra_body)

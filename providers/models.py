@@ -1,5 +1,6 @@
 """Whom somebody talks to, with whose key."""
 
+import json
 from decimal import Decimal
 
 from django.conf import settings
@@ -8,13 +9,23 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from providers import crypto
+from providers import crypto, servers
 from providers.catalogue import MAX_NAME_CHARS, Entry
+from providers.registry import PROVIDERS, ProviderSpec
+
+EXTRA_BODY_HELP = _(
+    'A JSON object that is added to the body of every request, such as {"enable_thinking": false}. '
+    "What the service says itself stays as it is."
+)
+SERVER_NAME_TAKEN = _("There already is a server of this name.")
 
 
 class ProviderConfigQuerySet(models.QuerySet["ProviderConfig"]):
     def own_or_shared(self, user_id: int | None) -> "ProviderConfigQuerySet":
         return self.filter(Q(user=user_id) | Q(user=None))
+
+    def servers(self) -> "ProviderConfigQuerySet":
+        return self.filter(provider__startswith=servers.PREFIX)
 
 
 class ProviderConfig(models.Model):
@@ -34,10 +45,19 @@ class ProviderConfig(models.Model):
         help_text=_("Empty: shared by everyone who has no settings of their own."),
     )
     provider = models.CharField(_("provider"), max_length=50)
+    # These two belong to servers of one's own (`custom:<slug>`); elsewhere they are empty.
+    name = models.CharField(_("name"), max_length=servers.MAX_NAME_CHARS, blank=True, default="")
+    protocol = models.CharField(
+        _("protocol"), max_length=20, blank=True, default="", choices=list(servers.PROTOCOLS.items())
+    )
     # Longer than any address that `check_url` lets through. Empty: the provider's own.
     base_url = models.CharField(_("base URL"), max_length=2100, blank=True)
     api_key = models.BinaryField(_("API key"), blank=True, default=b"", editable=False)
     key_hint = models.CharField(_("key"), max_length=20, blank=True, editable=False)
+    # Headers that go along with every request: encrypted as the key is. Their names may be shown.
+    headers = models.BinaryField(_("extra headers"), blank=True, default=b"", editable=False)
+    header_names = models.JSONField(_("extra headers"), blank=True, default=list, editable=False)
+    extra_body = models.JSONField(_("extra body fields"), blank=True, default=dict, help_text=EXTRA_BODY_HELP)
     default_model = models.CharField(_("default model"), max_length=200, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
@@ -60,6 +80,18 @@ class ProviderConfig(models.Model):
                 name="one_shared_config_per_provider",
                 violation_error_message=_("There already are shared settings for this provider."),
             ),
+            models.UniqueConstraint(
+                fields=["user", "name"],
+                condition=Q(user__isnull=False) & ~Q(name=""),
+                name="one_server_per_user_and_name",
+                violation_error_message=SERVER_NAME_TAKEN,
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(user__isnull=True) & ~Q(name=""),
+                name="one_shared_server_per_name",
+                violation_error_message=SERVER_NAME_TAKEN,
+            ),
         ]
         verbose_name = _("provider settings")
         verbose_name_plural = _("provider settings")
@@ -68,8 +100,26 @@ class ProviderConfig(models.Model):
         return f"{self.provider} ({'shared' if self.user_id is None else f'user {self.user_id}'})"
 
     @property
+    def is_server(self) -> bool:
+        return servers.is_server(self.provider)
+
+    @property
+    def spec(self) -> ProviderSpec | None:
+        """What these settings are for; `None` for a provider that this version no longer knows."""
+        if not self.is_server:
+            return PROVIDERS.get(self.provider)
+        personal = self.user_id is not None
+        return servers.spec_of_server(
+            self.provider, name=self.name, protocol=self.protocol, personal=personal
+        )
+
+    @property
     def has_key(self) -> bool:
         return bool(self.api_key)
+
+    @property
+    def has_secrets(self) -> bool:
+        return bool(self.api_key or self.headers)
 
     def key_for(self, origin: str) -> str:
         """Return the key, for use at this origin alone; raises `crypto.Unreadable`."""
@@ -80,9 +130,27 @@ class ProviderConfig(models.Model):
         self.api_key = crypto.encrypt(key, self._binding(origin)) if key else b""
         self.key_hint = hint(key)
 
-    def reencrypt(self, origin: str) -> bytes:
-        """Return the same key under the current encryption key; raises `crypto.Unreadable`."""
-        return crypto.encrypt(self.key_for(origin), self._binding(origin))
+    def headers_for(self, origin: str) -> dict[str, str]:
+        """Return the extra headers, for use at this origin alone; raises `crypto.Unreadable`."""
+        if not self.headers:
+            return {}
+        found: dict[str, str] = json.loads(
+            crypto.decrypt(bytes(self.headers), (*self._binding(origin), "headers"))
+        )
+        return found
+
+    def set_headers(self, headers: dict[str, str], origin: str) -> None:
+        """Store these headers for this origin, in place of all that are stored."""
+        binding = (*self._binding(origin), "headers")
+        self.headers = crypto.encrypt(json.dumps(headers), binding) if headers else b""
+        self.header_names = sorted(headers)
+
+    def reencrypt(self, origin: str) -> None:
+        """Bring the secrets under the current encryption key, without saving; raises `crypto.Unreadable`."""
+        key, headers = self.key_for(origin), self.headers_for(origin)
+        if key:
+            self.set_key(key, origin)
+        self.set_headers(headers, origin)
 
     def _binding(self, origin: str) -> tuple[str, ...]:
         owner = "shared" if self.user_id is None else f"user {self.user_id}"
@@ -150,6 +218,7 @@ class ModelEntry(models.Model):
     output_price = models.DecimalField(
         _("output price"), max_digits=12, decimal_places=6, null=True, blank=True, validators=NOT_NEGATIVE
     )
+    extra_body = models.JSONField(_("extra body fields"), blank=True, default=dict, help_text=EXTRA_BODY_HELP)
     updated_at = models.DateTimeField(_("updated"), auto_now=True)
 
     class Meta:

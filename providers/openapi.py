@@ -10,9 +10,15 @@ from providers import errors
 from providers.registry import PROVIDERS
 from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured
 from providers.serializers import GIVEN
+from providers.servers import ID_PATTERN
 
+# A known provider, or a server that somebody has added.
+PROVIDER_PATTERN = rf"^({'|'.join([*PROVIDERS, ID_PATTERN])})$"
 PROVIDER = OpenApiParameter(
-    "provider", str, OpenApiParameter.PATH, enum=list(PROVIDERS), description="The provider's id."
+    "provider",
+    {"type": "string", "pattern": PROVIDER_PATTERN},
+    OpenApiParameter.PATH,
+    description="The provider's id: " + ", ".join(f"`{id_}`" for id_ in PROVIDERS) + ", or `custom:<slug>`.",
 )
 SHARED = OpenApiParameter("shared", bool, description="The settings for everyone; staff only.")
 

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,13 +14,13 @@ from rest_framework.request import Request
 
 from chatproject import limits
 from providers import services
-from providers.addresses import origin
-from providers.base import ChatMessage, ChatRequest, Finished, ReasoningDelta, TextDelta
+from providers.base import ChatMessage, ChatRequest, Finished, ModelInfo, ReasoningDelta, TextDelta
 from providers.errors import BrokenStream, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
-from providers.registry import ProviderAccess, ProviderSpec, adapter_for
-from providers.resolve import base_url_of, key_of, resolve
+from providers.registry import ProviderAccess, adapter_for
+from providers.resolve import ProviderUnknown, access_of_row, resolve
 from providers.serializers import by_wire_name
+from providers.services import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -38,46 +39,50 @@ def count_test(request: HttpRequest | Request) -> None:
     limits.count(request, group="provider-test", key=str(request.user.pk), rate=TEST_RATE)
 
 
-def access_to_try(
-    user: Any, spec: ProviderSpec, *, owner: Any, given: Mapping[str, str] | None = None
-) -> ProviderAccess:
+def access_to_try(user: Any, provider: str, *, owner: Any, given: Changes | None = None) -> ProviderAccess:
     """Return how `owner` (None: everybody) would reach a provider with what is stored and what is given.
 
     Raises as `resolve` does, or DRF's `ValidationError` by field.
     """
-    row = ProviderConfig.objects.filter(user=owner, provider=spec.id).first()
+    stored = ProviderConfig.objects.filter(user=owner, provider=provider).first()
+    row = stored or ProviderConfig(user=owner, provider=provider)
+    if row.spec is None or (row.is_server and not (stored or given or owner)):
+        raise ProviderUnknown
     # Settings can be tried before they are switched on, which `resolve` would not let through.
-    of_its_own = bool(given) or owner is None or (row is not None and (row.has_key or row.base_url != ""))
-    if of_its_own and spec.protocol != "demo":
-        return _put_together(spec, row, given or {})
-    return resolve(user, spec.id)
+    of_its_own = given is not None or owner is None or row.has_secrets or row.base_url != ""
+    if of_its_own and row.spec.protocol != "demo":
+        return _put_together(row, given or Changes())
+    return resolve(user, provider)
 
 
-def _put_together(spec: ProviderSpec, row: ProviderConfig | None, given: Mapping[str, str]) -> ProviderAccess:
-    """A stored key only goes where it belongs."""
-    stored_url = base_url_of(spec, row)
-    base_url = (given["baseUrl"] or spec.base_url) if "baseUrl" in given else stored_url
+def _put_together(row: ProviderConfig, given: Changes) -> ProviderAccess:
+    """Try what is given on a row that is never saved, by the rules that hold when it is."""
     try:
-        base_url = services.fitting(spec, base_url)
+        services.alter(row, given)
     except ValidationError as exc:
         raise by_wire_name(exc) from exc
-    key = given.get("apiKey")
-    if key is None and row is not None and row.has_key:
-        if origin(base_url) != origin(stored_url):
-            raise by_wire_name(ValidationError({"api_key": services.ENTER_KEY_AGAIN}))
-        key = key_of(row, base_url)
-    if not key and spec.requires_key:
+    spec = row.spec
+    if spec is None:
+        raise ProviderUnknown
+    if spec.requires_key and not row.has_key:
         raise by_wire_name(ValidationError({"api_key": services.KEY_NEEDED}))
-    model = (row.default_model if row else "") or spec.default_model
-    return ProviderAccess(spec=spec, base_url=base_url, api_key=key or "", default_model=model)
+    return access_of_row(row, spec)
 
 
-async def probe(access: ProviderAccess) -> int:
-    """Ask a provider and return after how many milliseconds it answered; raises `ProviderError`."""
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """How long a provider took to answer, and the models it lists."""
+
+    milliseconds: int
+    models: list[ModelInfo]
+
+
+async def probe(access: ProviderAccess) -> Tested:
+    """Ask a provider; raises `ProviderError`."""
     begun = time.perf_counter()
     async with asking(access, "a test", TEST_SECONDS):
-        await _ask(access)
-    return round((time.perf_counter() - begun) * 1000)
+        models = await _ask(access)
+    return Tested(round((time.perf_counter() - begun) * 1000), models)
 
 
 @asynccontextmanager
@@ -94,30 +99,34 @@ async def asking(access: ProviderAccess, what: str, seconds: float) -> AsyncGene
         raise
 
 
-async def _ask(access: ProviderAccess) -> None:
+async def _ask(access: ProviderAccess) -> list[ModelInfo]:
+    """Ask for the models and, where that does not tell whether the settings are right, a question."""
     adapter = adapter_for(access)
     unlisted: ProviderError | None = None
-    if access.spec.id not in OPEN_LISTS:
-        try:
-            await adapter.list_models()
-            return
-        except ProviderError as exc:
-            # Some servers answer questions and have no list of models.
-            if type(exc) not in _SAY_LITTLE or not access.default_model:
-                raise
-            unlisted = exc
+    models: list[ModelInfo] = []
+    try:
+        models = await adapter.list_models()
+        if access.spec.id not in OPEN_LISTS or not access.default_model:
+            return models
+    except ProviderError as exc:
+        # Some servers answer questions and have no list of models.
+        if type(exc) not in _SAY_LITTLE or not access.default_model:
+            raise
+        unlisted = exc
     question = ChatRequest(
         model=access.default_model,
         messages=(ChatMessage("user", "Hi"),),
         temperature=None,
         max_output_tokens=16,
+        extra_body=access.extra_body,
     )
     try:
         async with aclosing(adapter.stream(question)) as parts:
             async for part in parts:
                 if isinstance(part, TextDelta | ReasoningDelta | Finished):
-                    return
+                    break
     except ProviderError as exc:
         if isinstance(unlisted, WrongAddress) and type(exc) in _SAY_LITTLE:
             raise unlisted from exc
         raise
+    return models

@@ -1,8 +1,8 @@
 """Whom we can talk to. Adding a provider that speaks a protocol we know is an entry here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .adapters import openai
 from .adapters.anthropic import AnthropicAdapter
@@ -36,6 +36,8 @@ class ProviderSpec:
     key_page: str = ""
     # What it does differently from its protocol, by the names in the adapter's module.
     quirks: frozenset[str] = frozenset()
+    # A server that one person has added: what staff say of models is not about it.
+    personal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,9 @@ class ProviderAccess:
     base_url: str
     api_key: str = field(repr=False)
     default_model: str = ""
+    # What the settings add to each request; headers are as secret as the key.
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    extra_body: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 _SPECS = (
@@ -212,5 +217,7 @@ def adapter_for(access: ProviderAccess, client: "httpx.AsyncClient | None" = Non
     Can be called on any thread: the shared client is looked up when it is used.
     """
     spec = access.spec
-    quirks = {"quirks": spec.quirks} if spec.quirks else {}
-    return _ADAPTERS[spec.protocol](client, base_url=access.base_url, api_key=access.api_key, **quirks)
+    # An adapter that has no use for one of these need not know it.
+    options = {"quirks": spec.quirks, "headers": access.headers}
+    given = {name: option for name, option in options.items() if option}
+    return _ADAPTERS[spec.protocol](client, base_url=access.base_url, api_key=access.api_key, **given)

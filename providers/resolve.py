@@ -13,6 +13,7 @@ from providers import crypto
 from providers.addresses import origin
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
+from providers.servers import is_server
 
 # The user's own settings of a provider, and the shared ones.
 CONFIGS = Select(
@@ -42,19 +43,18 @@ def resolve(user: Any, provider_id: str) -> ProviderAccess:
     the server's environment. Raises `ProviderUnknown`, `ProviderNotConfigured`
     or `ProviderKeyUnreadable`.
     """
-    spec = spec_of(provider_id)
-    return chosen(provider_id, [] if spec.protocol == "demo" else CONFIGS.objects(user.pk, provider_id))
+    spec = None if is_server(provider_id) else spec_of(provider_id)
+    asked = spec is None or spec.protocol != "demo"
+    return chosen(provider_id, CONFIGS.objects(user.pk, provider_id) if asked else [])
 
 
 def chosen(provider_id: str, configs: Iterable[ProviderConfig]) -> ProviderAccess:
     """Return what `resolve` does where `CONFIGS` has been asked; raises as it does."""
-    spec = spec_of(provider_id)
-    if spec.protocol == "demo":
-        return ProviderAccess(spec=spec, base_url="", api_key="", default_model=spec.default_model)
-    return access(choose(spec, configs))
+    return access(choice_of(provider_id, configs))
 
 
 def spec_of(provider_id: str) -> ProviderSpec:
+    """Return one of the known providers; a server that somebody has added is not among them."""
     try:
         return PROVIDERS[provider_id]
     except KeyError:
@@ -72,6 +72,43 @@ class Choice:
     # Whether it is configured at all, and whether that is somebody else's doing.
     configured: bool
     shared: bool
+
+
+def choices(user_id: int | None) -> list[Choice]:
+    """Return every provider that there is for this user: the known ones, and the servers they can use."""
+    rows: dict[str, list[ProviderConfig]] = {}
+    for row in ProviderConfig.objects.own_or_shared(user_id):
+        rows.setdefault(row.provider, []).append(row)
+    known = [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]
+    added = [choice_of(id_, of_one) for id_, of_one in rows.items() if is_server(id_)]
+    # A shared server that is switched off is nobody else's business.
+    added = [choice for choice in added if choice.configured or choice.spec.personal]
+    added.sort(key=lambda choice: (choice.spec.name.casefold(), choice.spec.id))
+    # They stand beside the nameless one that everybody has.
+    place = next((n for n, choice in enumerate(known) if choice.spec.id == "custom"), len(known))
+    return [*known[: place + 1], *added, *known[place + 1 :]]
+
+
+def added_servers(user_id: int | None, ids: Iterable[str]) -> dict[str, ProviderSpec]:
+    """Return those of these providers that are added servers, as this user knows them."""
+    wanted = set(filter(is_server, ids))
+    if not wanted:
+        return {}
+    # A person's own come last, and so win.
+    rows = ProviderConfig.objects.own_or_shared(user_id).filter(provider__in=wanted)
+    found = sorted(rows, key=lambda row: row.user_id is not None)
+    return {row.provider: row.spec for row in found if row.spec is not None}
+
+
+def choice_of(provider_id: str, rows: Iterable[ProviderConfig]) -> Choice:
+    """Choose among the rows of this provider; raises `ProviderUnknown`."""
+    if not is_server(provider_id):
+        return choose(spec_of(provider_id), rows)
+    # A server is its row: there is nothing to add to a shared one but another of one's own.
+    row = min(rows, key=lambda row: row.user_id is None, default=None)
+    if row is None or row.spec is None:
+        raise ProviderUnknown
+    return choose(row.spec, [row])
 
 
 def choose(spec: ProviderSpec, rows: Iterable[ProviderConfig]) -> Choice:
@@ -114,12 +151,24 @@ def access(choice: Choice) -> ProviderAccess:
     """Return the way to a provider, its key decrypted; raises as `resolve` does."""
     if not choice.configured:
         raise ProviderNotConfigured
+    return _access(choice)
+
+
+def access_of_row(row: ProviderConfig, spec: ProviderSpec) -> ProviderAccess:
+    """Return the way to a provider by these settings alone, whether they are switched on and whole or not."""
+    model = row.default_model or spec.default_model
+    return _access(Choice(spec, row, model, configured=True, shared=False))
+
+
+def _access(choice: Choice) -> ProviderAccess:
     base_url = base_url_of(choice.spec, choice.row)
     return ProviderAccess(
         spec=choice.spec,
         base_url=base_url,
         api_key=_key(choice, base_url),
         default_model=choice.default_model,
+        headers=headers_of(choice.row, base_url),
+        extra_body=choice.row.extra_body if choice.row else {},
     )
 
 
@@ -131,9 +180,15 @@ def _key(choice: Choice, base_url: str) -> str:
 
 def key_of(row: ProviderConfig, base_url: str) -> str:
     """Return a row's key for use at this address; raises `ProviderKeyUnreadable`."""
-    if not row.has_key:
-        return ""
     try:
         return row.key_for(origin(base_url))
+    except crypto.Unreadable as exc:
+        raise ProviderKeyUnreadable from exc
+
+
+def headers_of(row: ProviderConfig | None, base_url: str) -> dict[str, str]:
+    """Return a row's extra headers for use at this address; raises `ProviderKeyUnreadable`."""
+    try:
+        return row.headers_for(origin(base_url)) if row else {}
     except crypto.Unreadable as exc:
         raise ProviderKeyUnreadable from exc

@@ -2,32 +2,66 @@
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
+from providers import servers
 from providers.base import ModelInfo
 from providers.catalogue import Entry
+from providers.headers import MOST_HEADERS
 from providers.models import ProviderConfig
-from providers.registry import PROVIDERS
 from providers.resolve import base_url_of
-from providers.services import Changes, checked_key, checked_url
+from providers.services import (
+    TOO_MANY_HEADERS,
+    Changes,
+    checked_body,
+    checked_headers,
+    checked_key,
+    checked_server_name,
+    checked_url,
+)
 from providers.text import clean_text
 
+T = TypeVar("T")
+# Twice as many as may be stored: all of them taken away, and as many others in their place.
+MOST_GIVEN_HEADERS = 2 * MOST_HEADERS
 # So many misspelt names are told.
 MOST_UNKNOWN = 20
 # What we give and nobody can set. A client may send back what it was given.
-GIVEN = frozenset({"provider", "keyHint", "updatedAt"})
-_NAMES = {"api_key": "apiKey", "base_url": "baseUrl"}
+GIVEN = frozenset({"provider", "keyHint", "headerNames", "updatedAt"})
+_NAMES = {"api_key": "apiKey", "base_url": "baseUrl", "extra_body": "extraBody"}
+
+
+class HeadersField(serializers.DictField):
+    """Header names and their values; `null` or an empty value takes a header away."""
+
+    child = serializers.CharField(allow_blank=True, allow_null=True, trim_whitespace=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, dict) and len(data) > MOST_GIVEN_HEADERS:
+            raise serializers.ValidationError(TOO_MANY_HEADERS)
+        if not isinstance(data, dict) or not all(isinstance(value, str | None) for value in data.values()):
+            raise serializers.ValidationError(_("Give an object of names and texts."))
+        return _checked(checked_headers, data)
+
+
+class ExtraBodyField(serializers.JSONField):
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        return _checked(checked_body, data)
 
 
 class AccessSerializer(serializers.Serializer[Any]):
-    """How to reach a provider: an address and a key."""
+    """How to reach a provider: an address, a key, and what else it wants."""
 
     apiKey = serializers.CharField(required=False, allow_blank=True, write_only=True, max_length=5000)
     baseUrl = serializers.CharField(required=False, allow_blank=True, max_length=2100)
+    protocol = serializers.ChoiceField(required=False, choices=list(servers.PROTOCOLS))
+    headers = HeadersField(required=False, write_only=True)
+    extraBody = ExtraBodyField(required=False)
+    defaultModel = serializers.CharField(required=False, allow_blank=True, max_length=200)
 
     def validate_apiKey(self, value: str) -> str:
         return _checked(checked_key, value)
@@ -44,11 +78,6 @@ class AccessSerializer(serializers.Serializer[Any]):
             )
         return attrs
 
-
-class ConfigSerializer(AccessSerializer):
-    defaultModel = serializers.CharField(required=False, allow_blank=True, max_length=200)
-    enabled = serializers.BooleanField(required=False)
-
     def changes(self) -> Changes:
         given = self.validated_data
         return Changes(
@@ -56,24 +85,49 @@ class ConfigSerializer(AccessSerializer):
             base_url=given.get("baseUrl"),
             default_model=given.get("defaultModel"),
             enabled=given.get("enabled"),
+            name=given.get("name"),
+            protocol=given.get("protocol"),
+            headers=given.get("headers"),
+            extra_body=given.get("extraBody"),
         )
 
 
+class ConfigSerializer(AccessSerializer):
+    name = serializers.CharField(required=False, trim_whitespace=False, max_length=1000)
+    enabled = serializers.BooleanField(required=False)
+
+    def validate_name(self, value: str) -> str:
+        return _checked(checked_server_name, value)
+
+
 class ConfigViewSerializer(serializers.Serializer[ProviderConfig]):
+    """Settings as they are stored. `name` and `protocol` are those of a server of one's own."""
+
     provider = serializers.CharField()
+    name = serializers.CharField(required=False)
+    protocol = serializers.ChoiceField(required=False, choices=list(servers.PROTOCOLS))
     baseUrl = serializers.SerializerMethodField()
     defaultModel = serializers.CharField(source="default_model")
     enabled = serializers.BooleanField()
     keyHint = serializers.CharField(source="key_hint")
+    headerNames = serializers.ListField(child=serializers.CharField(), source="header_names")
+    extraBody = serializers.DictField(source="extra_body")
     updatedAt = serializers.DateTimeField(source="updated_at")
 
     def get_baseUrl(self, row: ProviderConfig) -> str:
-        return base_url_of(PROVIDERS[row.provider], row)
+        return base_url_of(row.spec, row) if row.spec else row.base_url
+
+    def to_representation(self, row: ProviderConfig) -> dict[str, Any]:
+        shape: dict[str, Any] = super().to_representation(row)
+        if not row.is_server:
+            del shape["name"], shape["protocol"]
+        return shape
 
 
 class ProviderSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(source="spec.id")
     name = serializers.CharField(source="spec.name")
+    protocol = serializers.CharField(source="spec.protocol")
     configured = serializers.BooleanField()
     shared = serializers.BooleanField()
     requiresKey = serializers.BooleanField(source="spec.requires_key")
@@ -109,8 +163,11 @@ class ModelListSerializer(serializers.Serializer[Any]):
 
 
 class TestedSerializer(serializers.Serializer[Any]):
+    """The models are those that the provider lists; none where it has no list."""
+
     ok = serializers.BooleanField()
     latencyMs = serializers.IntegerField()
+    models = ModelSerializer(many=True)
 
 
 def model_shape(model: ModelInfo, known: Entry) -> dict[str, Any]:
@@ -152,7 +209,7 @@ def _shown(name: str) -> str:
     return clean_text(name[:100])
 
 
-def _checked(check: Callable[[str], str], value: str) -> str:
+def _checked(check: Callable[[Any], T], value: Any) -> T:
     try:
         return check(value)
     except DjangoValidationError as exc:

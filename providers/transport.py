@@ -69,6 +69,9 @@ _HEADERS = {
 _OF_A_BODY = {"content-type": "application/json"}
 ERROR_BODY_BYTES = 64 << 10
 ERROR_BODY_SECONDS = 10.0
+_KEYS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+_PLAIN = frozenset({"anthropic-version"})
+_SHORTEST_SECRET = 8
 # httpx writes every URL to its log at INFO, one line per request.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
@@ -315,19 +318,22 @@ def _checked(url: str, *, allow_private: bool) -> httpx.URL:
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:
-    # The only header a user decides is the one with the key.
+    # Those that a user decides were checked when they were stored; a key may come from the environment.
     for value in headers.values():
         if not value.isascii() or not value.isprintable():
             raise InvalidCredentials("the key holds characters that no key can hold")
 
 
 def secrets_in(headers: Mapping[str, str]) -> list[str]:
-    """Return what of a request's headers nobody else may see."""
-    return [
-        value.removeprefix("Bearer ")
-        for name, value in headers.items()
-        if name.lower() in ("authorization", "x-api-key", "api-key", "x-goog-api-key")
-    ]
+    """Return what of a request's headers nobody else may see: the key, and each word of the extra ones."""
+    found: list[str] = []
+    for name, value in headers.items():
+        if name.lower() in _KEYS:
+            found.append(value.removeprefix("Bearer "))
+        elif name.lower() not in _PLAIN:
+            # Shorter ones, such as "true", are no secrets, and stand in every other sentence.
+            found += [word for word in (value, *value.split()) if len(word) >= _SHORTEST_SECRET]
+    return found
 
 
 def _dump(body: Mapping[str, Any]) -> bytes:

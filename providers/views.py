@@ -1,9 +1,9 @@
 """The provider API: what there is, one's own settings, and whether they work."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -17,19 +17,17 @@ from chatproject.api import AsyncAPIView, Continuation
 from chatproject.db import in_db
 from chatproject.errors import ApiError
 from chatproject.openapi import InvalidInput, NotAllowed, responses
-from providers import crypto, entries, services
-from providers.base import ModelInfo
-from providers.catalogue import Entries, Entry
+from providers import entries, model_lists, services
+from providers.catalogue import Entries
 from providers.models import ProviderConfig
 from providers.openapi import ASKING, PROVIDER, SHARED
 from providers.probe import access_to_try, asking, count_test, probe
-from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec, adapter_for
+from providers.registry import PROVIDERS, ProviderAccess, adapter_for
 from providers.resolve import (
     ProviderNotConfigured,
     ProviderUnknown,
-    choose,
+    choices,
     resolve,
-    spec_of,
 )
 from providers.serializers import (
     AccessSerializer,
@@ -40,13 +38,12 @@ from providers.serializers import (
     ProviderSerializer,
     TestedSerializer,
     by_wire_name,
-    model_shape,
 )
+from providers.servers import PREFIX, is_server
 
 # Each makes this server call another one.
 MODELS_RATE = "30/m"
 MODELS_SECONDS = 30
-MODELS_KEPT_SECONDS = 300
 
 
 class NoSuchProvider(ProviderUnknown):
@@ -65,12 +62,8 @@ class NeedsNoConfig(ApiError):
 class ProvidersView(AsyncAPIView):
     @extend_schema(operation_id="listProviders", tags=["Providers"], responses=ProviderListSerializer)
     def get(self, request: Request) -> Response:
-        """List every provider that this server knows, and whether it can be used."""
-        rows: dict[str, list[ProviderConfig]] = {}
-        for row in ProviderConfig.objects.own_or_shared(request.user.pk):
-            rows.setdefault(row.provider, []).append(row)
-        choices = [choose(spec, rows.get(spec.id, [])) for spec in PROVIDERS.values()]
-        return Response({"providers": ProviderSerializer(choices, many=True).data})
+        """List every provider and every added server that there is here, and whether it can be used."""
+        return Response({"providers": ProviderSerializer(choices(request.user.pk), many=True).data})
 
 
 class ConfigView(AsyncAPIView):
@@ -82,9 +75,7 @@ class ConfigView(AsyncAPIView):
     )
     def get(self, request: Request, provider: str) -> Response:
         """Give one's settings for a provider; the key itself is never given."""
-        row = _stored(_owner(request), _spec(provider))
-        if row is None:
-            raise NoConfig
+        row = _stored(_owner(request), provider)
         return Response(ConfigViewSerializer(row).data)
 
     @extend_schema(
@@ -95,13 +86,17 @@ class ConfigView(AsyncAPIView):
         responses=responses({200: ConfigViewSerializer}, NeedsNoConfig, NoSuchProvider, NotAllowed),
     )
     def put(self, request: Request, provider: str) -> Response:
-        """Store or change the settings. What is left out stays as it is, the key too."""
+        """Store or change the settings. What is left out stays as it is, the key too.
+
+        `custom:<slug>` adds a server of one's own: its `protocol` is `openai` where none is given, and its
+        `name` the slug.
+        """
         owner = _owner(request)
-        spec = _configurable(provider)
+        _configurable(provider)
         serializer = ConfigSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         try:
-            row = services.save_config(user=owner, spec=spec, changes=serializer.changes())
+            row = services.save_config(user=owner, provider=provider, changes=serializer.changes())
         except ValidationError as exc:
             raise by_wire_name(exc) from exc
         return Response(ConfigViewSerializer(row).data)
@@ -120,10 +115,7 @@ class ConfigView(AsyncAPIView):
     )
     def delete(self, request: Request, provider: str) -> Response:
         """Delete the settings, the key with them."""
-        row = _stored(_owner(request), _spec(provider))
-        if row is None:
-            raise NoConfig
-        row.delete()
+        _stored(_owner(request), provider).delete()
         return Response(status=204)
 
 
@@ -140,19 +132,18 @@ class ModelsView(AsyncAPIView):
         What the provider does not say of a model comes from the catalogue; what staff entered
         comes first.
         """
-        access = resolve(request.user, _spec(provider).id)
-        said = entries.stated(access.spec.id)
-        kept_as = _cache_key(request.user.pk, access, said)
-        models = cache.get(kept_as)
+        access = _found(partial(resolve, request.user, provider))
+        said = entries.stated(access.spec)
+        models = model_lists.kept(request.user.pk, access, said)
         if models is not None:
             return Response({"models": models})
         limits.count(request, group="provider-models", key=str(request.user.pk), rate=MODELS_RATE)
-        return Continuation(self, partial(self._ask, access, said, kept_as))
+        return Continuation(self, partial(self._ask, request.user.pk, access, said))
 
-    async def _ask(self, access: ProviderAccess, said: Entries, kept_as: str) -> Response:
+    async def _ask(self, user_id: int | None, access: ProviderAccess, said: Entries) -> Response:
         async with asking(access, "its models", MODELS_SECONDS):
             listed = await adapter_for(access).list_models()
-        models = await in_db(_shape_and_keep, access.spec.id, listed, said, kept_as)
+        models = await in_db(model_lists.keep, user_id, access, said, listed)
         return Response({"models": models})
 
 
@@ -165,31 +156,42 @@ class TestView(AsyncAPIView):
         responses=responses({200: TestedSerializer}, NotAllowed, NoSuchProvider, *ASKING),
     )
     def post(self, request: Request, provider: str) -> Continuation:
-        """Try the stored settings, or the ones given, which are not stored."""
-        spec = _spec(provider)
+        """Try the stored settings, or the ones given, which are not stored; give the models it lists."""
         owner = _owner(request)
+        _known(provider)
         serializer = AccessSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         count_test(request)
-        access = access_to_try(request.user, spec, owner=owner, given=serializer.validated_data)
-        return Continuation(self, partial(self._try, access))
+        given = serializer.changes() if serializer.validated_data else None
+        access = _found(partial(access_to_try, request.user, provider, owner=owner, given=given))
+        return Continuation(self, partial(self._try, access, entries.stated(access.spec)))
 
-    async def _try(self, access: ProviderAccess) -> Response:
-        return Response({"ok": True, "latencyMs": await probe(access)})
+    async def _try(self, access: ProviderAccess, said: Entries) -> Response:
+        tested = await probe(access)
+        models = model_lists.shapes(access.spec, tested.models, said)
+        return Response({"ok": True, "latencyMs": tested.milliseconds, "models": models})
 
 
-def _spec(provider: str) -> ProviderSpec:
+def _found(look: Callable[[], ProviderAccess]) -> ProviderAccess:
+    """Look a provider up that the path names: what is not there is not found."""
     try:
-        return spec_of(provider)
+        return look()
     except ProviderUnknown as exc:
         raise NoSuchProvider from exc
 
 
-def _configurable(provider: str) -> ProviderSpec:
-    spec = _spec(provider)
-    if spec.protocol == "demo":
+def _known(provider: str) -> None:
+    """Refuse what cannot be a provider, before anything else is looked at."""
+    if not is_server(provider) and provider not in PROVIDERS:
+        raise NoSuchProvider
+
+
+def _configurable(provider: str) -> None:
+    if provider.startswith(PREFIX) and not is_server(provider):
+        raise InvalidParameter({"provider": [services.NO_SUCH_SLUG]})
+    _known(provider)
+    if provider in PROVIDERS and PROVIDERS[provider].protocol == "demo":
         raise NeedsNoConfig
-    return spec
 
 
 def _owner(request: Request) -> Any:
@@ -205,22 +207,10 @@ def _owner(request: Request) -> Any:
     return None
 
 
-def _stored(owner: Any, spec: ProviderSpec) -> ProviderConfig | None:
-    return ProviderConfig.objects.filter(user=owner, provider=spec.id).first()
-
-
-def _shape_and_keep(
-    provider: str, listed: list[ModelInfo], said: Entries, kept_as: str
-) -> list[dict[str, Any]]:
-    models = []
-    for model in listed:
-        of_the_list = Entry(context_window=model.context_window)
-        models.append(model_shape(model, entries.known(provider, model.id, said, of_the_list)))
-    cache.set(kept_as, models, MODELS_KEPT_SECONDS)
-    return models
-
-
-def _cache_key(user_id: int | None, access: ProviderAccess, said: Entries) -> str:
-    # The key is only there to tell one list from another, and cannot be read out of this.
-    parts = (str(user_id), access.spec.id, access.base_url, access.api_key, repr(sorted(said.items())))
-    return f"models:{crypto.fingerprint(chr(0).join(parts))}"
+def _stored(owner: Any, provider: str) -> ProviderConfig:
+    _known(provider)
+    row = ProviderConfig.objects.filter(user=owner, provider=provider).first()
+    if row is None:
+        # A server that nobody has added is no provider at all.
+        raise NoSuchProvider if is_server(provider) else NoConfig
+    return row

@@ -1,7 +1,7 @@
 """Anthropic messages."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..bodies import merged
 from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
 from ..frames import Framed
@@ -26,6 +27,7 @@ from ..transport import stream_events
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
+    NO_HEADERS,
     bounded,
     count,
     cursor,
@@ -65,16 +67,23 @@ _FINISH = {
 
 
 class AnthropicAdapter:
-    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+    def __init__(
+        self,
+        client: "httpx.AsyncClient | None",
+        *,
+        base_url: str,
+        api_key: str,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self._client = client
         # The version is part of every path, but some write it into the base URL.
         self._base_url = base_url.rstrip("/").removesuffix("/v1")
-        self._headers = {"anthropic-version": VERSION}
+        self._headers = {"anthropic-version": VERSION, **headers}
         if api_key:
             self._headers["x-api-key"] = api_key
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        body = build_body(request)
+        body = merged(request.extra_body, build_body(request))
         tried: set[str] = set()
         return read_answer(
             lambda: stream_events(

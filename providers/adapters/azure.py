@@ -1,10 +1,11 @@
 """Azure OpenAI: chat completions, asked for by deployment and API version."""
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .openai import OpenAIAdapter
-from .reading import model_in_path
+from .reading import NO_HEADERS, model_in_path
 
 if TYPE_CHECKING:
     import httpx
@@ -34,10 +35,11 @@ class AzureAdapter(OpenAIAdapter):
         base_url: str,
         api_key: str,
         quirks: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         address, _, query = base_url.partition("?")
         resource = _DEPLOYMENT.sub("", _CALL.sub("", address.rstrip("/")))
-        super().__init__(client, base_url=resource, api_key=api_key, quirks=quirks)
+        super().__init__(client, base_url=resource, api_key=api_key, quirks=quirks, headers=headers)
         self._foundry = self._base_url.endswith("/models")
         default = "" if self._base_url.endswith("/v1") else FOUNDRY_VERSION if self._foundry else API_VERSION
         version = query.removeprefix("api-version=") or default

@@ -1,7 +1,7 @@
 """Google Gemini's `streamGenerateContent`."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base import (
@@ -14,6 +14,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..bodies import merged
 from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError, ProviderTimeout
 from ..text import TextCleaner
@@ -21,6 +22,7 @@ from ..transport import stream_events
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
+    NO_HEADERS,
     bounded,
     count,
     cursor,
@@ -63,17 +65,24 @@ _FINISH = {
 
 
 class GeminiAdapter:
-    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+    def __init__(
+        self,
+        client: "httpx.AsyncClient | None",
+        *,
+        base_url: str,
+        api_key: str,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/")
         # Google's own clients are given the address without the version.
         if not _VERSION.search(self._base_url):
             self._base_url += "/v1beta"
         # Never in the URL, where it would get into logs.
-        self._headers = {"x-goog-api-key": api_key} if api_key else {}
+        self._headers = {**headers, **({"x-goog-api-key": api_key} if api_key else {})}
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        body = build_body(request)
+        body = merged(request.extra_body, build_body(request))
         return read_answer(
             lambda: stream_events(self._client, self._url(request.model), headers=self._headers, body=body),
             GeminiReader,

@@ -1,6 +1,6 @@
 """Ollama's own `/api/chat`: one JSON object a line."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..base import (
@@ -13,11 +13,23 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..bodies import merged
 from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
 from ..text import TextCleaner
 from ..transport import stream_lines
-from .reading import bounded, count, entries, get_list, model_info, named, objects, read_answer, tells_error
+from .reading import (
+    NO_HEADERS,
+    bounded,
+    count,
+    entries,
+    get_list,
+    model_info,
+    named,
+    objects,
+    read_answer,
+    tells_error,
+)
 from .think import ThinkTags
 
 if TYPE_CHECKING:
@@ -27,14 +39,21 @@ _FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 class OllamaAdapter:
-    def __init__(self, client: "httpx.AsyncClient | None", *, base_url: str, api_key: str) -> None:
+    def __init__(
+        self,
+        client: "httpx.AsyncClient | None",
+        *,
+        base_url: str,
+        api_key: str,
+        headers: Mapping[str, str] = NO_HEADERS,
+    ) -> None:
         self._client = client
         # Those who know its OpenAI-compatible side write the version into the base URL.
         self._base_url = base_url.rstrip("/").removesuffix("/v1").removesuffix("/api")
-        self._headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
+        self._headers = {**headers, **({"authorization": f"Bearer {api_key}"} if api_key else {})}
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        body = build_body(request)
+        body = merged(request.extra_body, build_body(request))
         url = f"{self._base_url}/api/chat"
         return read_answer(
             lambda: stream_lines(self._client, url, headers=self._headers, body=body),

@@ -1,7 +1,7 @@
 """OpenAI chat completions, from OpenAI and everybody who copies the protocol."""
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,6 +16,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..bodies import merged
 from ..error_mapping import fault_in_stream
 from ..errors import (
     BrokenStream,
@@ -28,6 +29,7 @@ from ..text import TextCleaner
 from ..transport import stream_events
 from .reading import (
     DONE,
+    NO_HEADERS,
     bounded,
     count,
     entries,
@@ -94,10 +96,11 @@ class OpenAIAdapter:
         base_url: str,
         api_key: str,
         quirks: frozenset[str] = frozenset(),
+        headers: Mapping[str, str] = NO_HEADERS,
     ) -> None:
         self._client = client
         self._base_url = base_url.rstrip("/")
-        self._headers = self._key_header(api_key) if api_key else {}
+        self._headers = {**headers, **(self._key_header(api_key) if api_key else {})}
         self._quirks = quirks
 
     def _key_header(self, api_key: str) -> dict[str, str]:
@@ -110,7 +113,7 @@ class OpenAIAdapter:
         return f"{self._base_url}/models"
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        body = build_body(request, self._quirks)
+        body = merged(request.extra_body, build_body(request, self._quirks))
         tried: set[str] = set()
         return read_answer(
             lambda: stream_events(

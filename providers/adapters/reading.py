@@ -23,6 +23,8 @@ from ..transport import Stream, get_json, limits, secrets_in
 if TYPE_CHECKING:
     import httpx
 
+# An adapter that is given no extra headers.
+NO_HEADERS: Mapping[str, str] = {}
 # How long to wait for the usage once it is known how the answer ended.
 LINGER = 5.0
 # How long the end of the body may be behind the end marker.

@@ -14,6 +14,7 @@ from ..base import (
     TextDelta,
     Usage,
 )
+from ..bodies import merged
 from ..error_mapping import fault_in_stream
 from ..errors import BrokenStream, ProviderError
 from ..text import TextCleaner
@@ -27,7 +28,7 @@ _TOOL_CALLS = ("function_call", "custom_tool_call")
 
 class ResponsesAdapter(OpenAIAdapter):
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamPart, None]:
-        body = build_body(request, self._quirks)
+        body = merged(request.extra_body, build_body(request, self._quirks))
         url = f"{self._base_url}/responses"
         return read_answer(
             lambda: stream_events(self._client, url, headers=self._headers, body=body),

@@ -95,6 +95,8 @@ def test_a_key_is_stored_and_never_given_back(alice: User, bob: User) -> None:
         "defaultModel": "gpt-5",
         "enabled": True,
         "keyHint": "••••cdef",
+        "headerNames": [],
+        "extraBody": {},
     }
     assert KEY not in stored.text + seen.text + alice.get("/api/providers").text
     assert (listed(alice, "openai")["configured"], listed(alice, "openai")["shared"]) == (True, False)

@@ -104,7 +104,7 @@ def test_stored_settings_are_tried(alice: User, upstream: Upstream) -> None:
     response = alice.post(TEST)
 
     assert response.status_code == 200
-    assert set(response.json()) == {"ok", "latencyMs"}
+    assert set(response.json()) == {"ok", "latencyMs", "models"}
     assert response.json()["ok"] is True
     assert 0 <= response.json()["latencyMs"] < 20_000
     assert asked_with(upstream, f"sk-{alice.username}-0123456789") == 1

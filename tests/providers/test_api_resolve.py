@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from providers.models import ProviderConfig, hint
-from providers.registry import PROVIDERS
 from providers.resolve import (
     ProviderKeyUnreadable,
     ProviderNotConfigured,
@@ -33,7 +32,7 @@ def environment(settings: Any) -> None:
 
 
 def save(user: Any, provider: str = "openai", **changes: Any) -> ProviderConfig:
-    return save_config(user=user, spec=PROVIDERS[provider], changes=Changes(**changes))
+    return save_config(user=user, provider=provider, changes=Changes(**changes))
 
 
 def test_the_own_key_comes_first_then_the_shared_then_the_environments(alice: Any, bob: Any) -> None:

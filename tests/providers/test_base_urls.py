@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS, ProviderAccess, adapter_for
-from providers.services import Changes, apply, checked_url
+from providers.services import Changes, alter, checked_url
 
 from .reading import over_http
 from .test_docs import QUESTION
@@ -17,7 +17,7 @@ HOST = "https://8.8.8.8"
 def stored(provider: str, pasted: str) -> str:
     """Return the base URL that is stored for what somebody pasted."""
     row = ProviderConfig(provider=provider)
-    apply(PROVIDERS[provider], row, Changes(base_url=checked_url(pasted)))
+    alter(row, Changes(base_url=checked_url(pasted)))
     return row.base_url.removeprefix(HOST)
 
 

@@ -216,12 +216,12 @@ def test_staff_have_the_last_word_field_by_field():
     shipped = look_up("openai", "gpt-4o")
     assert shipped
 
-    said = entries.stated("openai")
+    said = entries.stated(PROVIDERS["openai"])
 
     got = entries.known("openai", "gpt-4o", said, Entry(context_window=5))
     assert got == Entry(5, 77, Decimal(0), shipped.cached_price, shipped.output_price)
     assert entries.known("openai", "nobody-knows", said) == Entry()
-    assert entries.stated("anthropic") == {}
+    assert entries.stated(PROVIDERS["anthropic"]) == {}
 
 
 @pytest.mark.django_db

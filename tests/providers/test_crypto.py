@@ -161,11 +161,11 @@ def test_rotation_does_not_overwrite_what_changes_meanwhile(
 ) -> None:
     reencrypt = ProviderConfig.reencrypt
 
-    def while_the_user_saves(row: ProviderConfig, origin: str) -> bytes:
+    def while_the_user_saves(row: ProviderConfig, origin: str) -> None:
         fresh = ProviderConfig.objects.get(pk=row.pk)
         fresh.set_key(f"{KEY}-entered-just-now", origin)
         fresh.save()
-        return reencrypt(row, origin)
+        reencrypt(row, origin)
 
     monkeypatch.setattr(ProviderConfig, "reencrypt", while_the_user_saves)
     call_command("rotate_provider_keys")

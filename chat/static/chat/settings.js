@@ -11,8 +11,8 @@ const themes = one("#theme-form");
 const form = one("#provider-form");
 if (themes) themes.addEventListener("change", changeTheme);
 if (form) {
-  one("#test").addEventListener("click", test);
-  modelList();
+  const list = modelList();
+  one("#test").addEventListener("click", (event) => test(event, list));
 }
 
 async function changeTheme() {
@@ -33,17 +33,39 @@ async function changeTheme() {
   if (!kept) complaint.textContent = text("unexpected");
 }
 
-async function test(event) {
+/** Return what the form says, as the API is given it; throws a text for the person. */
+function given() {
+  const { apiKey, baseUrl, protocol, defaultModel, headers, extraBody } = form.elements;
+  const body = { defaultModel: defaultModel.value.trim() };
+  if (form.elements.removeKey?.checked) body.apiKey = "";
+  else if (apiKey.value) body.apiKey = apiKey.value;
+  if (baseUrl.value || form.dataset.address) body.baseUrl = baseUrl.value;
+  if (protocol) body.protocol = protocol.value;
+  const named = [...all("[name=removeHeader]:checked", form)].map(({ value }) => [value, null]);
+  for (const line of headers.value.split("\n").filter((line) => line.trim())) {
+    const colon = line.indexOf(":");
+    if (colon < 0) throw new Error(text("noColon"));
+    named.push([line.slice(0, colon), line.slice(colon + 1)]);
+  }
+  if (named.length) body.headers = Object.fromEntries(named);
+  try {
+    body.extraBody = JSON.parse(extraBody.value.trim() || "{}");
+  } catch {
+    throw new Error(text("noJson"));
+  }
+  return body;
+}
+
+async function test(event, list) {
   event.preventDefault();
   const button = event.currentTarget;
-  const body = {};
-  if (form.elements.apiKey.value) body.apiKey = form.elements.apiKey.value;
-  if (form.elements.baseUrl.value || form.dataset.address) body.baseUrl = form.elements.baseUrl.value;
   button.disabled = true;
   tell(text("testing"), "");
   try {
-    const { latencyMs } = await json("POST", `/api/providers/${form.dataset.provider}/test`, { body });
+    const path = `/api/providers/${encodeURIComponent(form.dataset.provider)}/test`;
+    const { latencyMs, models } = await json("POST", path, { body: given() });
     tell(text("works", { milliseconds: latencyMs }), "good");
+    if (models.length) list.offer(models.map((model) => model.id));
   } catch (failure) {
     tell(failure.message, "bad", failure.detail);
   } finally {
@@ -91,7 +113,7 @@ function modelList() {
     if (asked) return;
     asked = true;
     try {
-      const listed = await json("GET", `/api/providers/${form.dataset.provider}/models`);
+      const listed = await json("GET", `/api/providers/${encodeURIComponent(form.dataset.provider)}/models`);
       models = listed.models.map((model) => model.id);
       if (one("#model-field").contains(document.activeElement)) show();
     } catch (failure) {
@@ -128,4 +150,14 @@ function modelList() {
   addEventListener("click", (event) => {
     if (!one("#model-field").contains(event.target)) hide();
   });
+  return {
+    /** Take over what a test has found, although nothing is saved yet. */
+    offer(listed) {
+      models = listed;
+      asked = true;
+      help.textContent = text("modelsFound", { count: listed.length });
+      typed = false;
+      if (one("#model-field").contains(document.activeElement)) show();
+    },
+  };
 }
