@@ -20,9 +20,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from chat import finding, first_steps, page_texts, services, shown, windows
+from chat.first_choice import first_choice
 from chat.models import ChatSession, Mode
 from chat.serializers import ModeSerializer
-from providers.resolve import Choice
 from providers.resolve import choices as providers_of
 
 SIDEBAR_SESSIONS = 50
@@ -60,7 +60,7 @@ def _timezone(request: HttpRequest) -> zoneinfo.ZoneInfo:
 @page
 def new_chat(request: HttpRequest) -> HttpResponse:
     """Show an empty conversation; it is stored with its first message."""
-    last = ChatSession.objects.for_user(request.user).only("provider", "model", "mode").first()
+    last = ChatSession.objects.for_user(request.user).only("provider", "model", "mode", "updated_at").first()
     context = _chat_context(request, chosen=last, following=None)
     if context["only_demo"]:
         context["offered"] = first_steps.offered()
@@ -193,7 +193,11 @@ def _chat_context(
 ) -> dict[str, Any]:
     context = frame(request, following)
     choices = [choice for choice in providers_of(request.user.pk) if choice.configured]
-    provider, model = _selection(choices, chosen)
+    # A conversation goes on with its own.
+    if following is not None and following.provider in {choice.spec.id for choice in choices}:
+        provider, model = following.provider, following.model
+    else:
+        provider, model = first_choice(choices, chosen)
     modes = list(Mode.objects.filter(enabled=True))
     if not any(mode.id == services.NORMAL_MODE for mode in modes):
         modes.insert(0, services.get_mode(services.NORMAL_MODE))
@@ -218,13 +222,3 @@ def _chat_context(
         "blank_answer": shown.blank_answer(),
         "blank_question": shown.blank_question(),
     }
-
-
-def _selection(choices: list[Choice], chosen: ChatSession | None) -> tuple[str, str]:
-    """Return the provider and the model to begin with: those used last, where they still work."""
-    by_id = {choice.spec.id: choice for choice in choices}
-    if chosen is not None and chosen.provider in by_id:
-        return chosen.provider, chosen.model
-    # A provider that somebody has set up comes before the demo.
-    first = next((choice for choice in choices if choice.spec.protocol != "demo"), by_id.get("demo"))
-    return (first.spec.id, first.default_model) if first else ("", "")

@@ -72,6 +72,8 @@ class Choice:
     # Whether it is configured at all, and whether that is somebody else's doing.
     configured: bool
     shared: bool
+    # The user's own settings, also where they only say which model is preferred.
+    own: ProviderConfig | None = None
 
 
 def choices(user_id: int | None) -> list[Choice]:
@@ -123,15 +125,16 @@ def choose(spec: ProviderSpec, rows: Iterable[ProviderConfig]) -> Choice:
         return Choice(spec, None, spec.default_model, shared=False, configured=True)
     if own is not None and (not own.enabled or not _leans_on_shared(spec, own)):
         model = own.default_model or spec.default_model
-        return Choice(spec, own, model, shared=False, configured=own.enabled and is_complete(spec, own))
+        configured = own.enabled and is_complete(spec, own)
+        return Choice(spec, own, model, shared=False, configured=configured, own=own)
     model = (
         (own.default_model if own else "") or (shared.default_model if shared else "") or spec.default_model
     )
     if shared is not None:
         usable = shared.enabled and is_complete(spec, shared)
-        return Choice(spec, shared, model, shared=usable, configured=usable)
+        return Choice(spec, shared, model, shared=usable, configured=usable, own=own)
     from_environment = bool(settings.SHARED_PROVIDER_KEYS.get(spec.id) and spec.base_url)
-    return Choice(spec, None, model, shared=from_environment, configured=from_environment)
+    return Choice(spec, None, model, shared=from_environment, configured=from_environment, own=own)
 
 
 def _leans_on_shared(spec: ProviderSpec, own: ProviderConfig) -> bool:

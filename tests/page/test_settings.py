@@ -140,3 +140,96 @@ def test_the_default_model_is_chosen_from_the_providers_list(desk: Desk):
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".notice")).to_contain_text("saved")
     assert desk.user.get("/api/providers/custom/config").json()["defaultModel"] == wanted
+
+
+def test_a_server_is_added_tested_before_it_is_saved_and_used(desk: Desk):
+    page, model = desk.page, desk.upstream.script("Hi from the lab")
+    desk.open("/settings")
+    page.get_by_role("link", name="Add a server of your own").click()
+    page.fill("#name", "实验室 Lab")
+    page.fill("#baseUrl", f"{desk.upstream.base_url}/chat/completions")
+    page.locator("details.more summary").click()
+    page.fill("#headers", "X-Team: blue-0123456789")
+    page.locator("#defaultModel:not([list])").wait_for()  # the page's script is there
+    page.get_by_role("button", name="Test").click()
+    expect(page.locator("#test-result")).to_contain_text("It works")
+    expect(page.locator("#defaultModel-help")).to_contain_text("choose one")
+    assert not any(
+        one["id"].startswith("custom:") for one in desk.user.get("/api/providers").json()["providers"]
+    )
+    # What was found is offered, although nothing is saved yet.
+    page.fill("#defaultModel", model[-8:])
+    page.locator("#known-list button", has_text=str(model)).click()
+    page.get_by_role("button", name="Save").click()
+
+    expect(page.locator(".notice")).to_contain_text("saved")
+    expect(page.locator("h1")).to_have_text("实验室 Lab")
+    assert page.url.endswith("/settings/providers/custom:lab")
+    assert "blue-0123456789" not in page.content()
+    desk.open("/")
+    expect(page.locator("#provider")).to_have_value("custom:lab")
+    expect(page.locator("#model")).to_have_value(str(model))
+    desk.send("Hello")
+    expect(desk.answer()).to_contain_text("Hi from the lab")
+    assert model.requests[0].headers["x-team"] == "blue-0123456789"
+    expect(page.locator("#model-shown")).to_contain_text("实验室 Lab")
+
+
+def test_a_server_is_renamed_and_removed(desk: Desk):
+    page = desk.page
+    desk.user.configure("custom:lab", name="Lab", baseUrl=desk.upstream.base_url)
+    desk.open("/settings")
+    page.locator("a.row", has_text="Lab").click()
+    page.fill("#name", "مختبر")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("h1")).to_have_text("مختبر")
+
+    desk.open("/settings")
+    page.locator("a.row", has_text="مختبر").click()
+    page.get_by_text("Delete these settings").click()
+    page.get_by_role("button", name="Delete").click()
+    expect(page.locator(".notice")).to_contain_text("deleted")
+    expect(page.locator("a.row", has_text="مختبر")).to_have_count(0)
+    # Where an answer of it still leads, there are the other settings.
+    desk.open("/settings/providers/custom:lab")
+    assert page.url.endswith("/settings")
+
+
+def test_a_server_is_added_tested_and_changed_without_scripts(sqlite_server, upstream):
+    user, model = sqlite_server.user(), upstream.script("Hi")
+    visitor = Visitor(sqlite_server)
+    visitor.sign_in(user.username, user.password)
+    new = "/settings/providers/custom:new"
+    form = {"name": "Lab", "protocol": "openai", "baseUrl": upstream.base_url, "enabled": "1"}
+
+    added = visitor.submit(new, form | {"headers": f"X-Team: {KEY}\nX-Org: 7"})
+    second = visitor.submit(new, form | {"name": "lab!", "extraBody": '{"enable_thinking": false}'})
+    refused = [
+        visitor.submit(new, form),
+        visitor.submit(new, form | {"name": "Two", "headers": f"X-Team {KEY}"}),
+        visitor.submit(new, form | {"name": "Two", "extraBody": "{"}),
+        visitor.submit(new, form | {"name": "Two", "baseUrl": ""}),
+        visitor.submit(new, form | {"name": ""}),
+    ]
+
+    assert added.headers["Location"] == "/settings/providers/custom:lab"
+    assert second.headers["Location"] == "/settings/providers/custom:lab-2"
+    fields = ["name", "headers", "extraBody", "baseUrl", "name"]
+    for answer, field in zip(refused, fields, strict=True):
+        assert answer.status_code == 400
+        assert f'id="{field}-errors"' in answer.text
+        assert KEY not in answer.text
+    assert 'value="Two"' in refused[1].text
+    token = form_fields(visitor.get("/settings/providers/custom:lab").text)["csrfmiddlewaretoken"]
+    data = form | {"csrfmiddlewaretoken": token, "removeHeader": "x-org"}
+    tested = visitor.http.post("/settings/providers/custom:lab/test", data=data, follow_redirects=True).text
+    assert "they work" in tested
+    assert f'<option value="{model}">' in tested
+    assert upstream.list_requests[-1].headers["x-team"] == KEY
+    assert user.get("/api/providers/custom:lab/config").json()["headerNames"] == ["x-team"]
+    assert user.get("/api/providers/custom:lab-2/config").json()["extraBody"] == {"enable_thinking": False}
+    other = Visitor(sqlite_server)
+    stranger = sqlite_server.user()
+    other.sign_in(stranger.username, stranger.password)
+    assert other.get("/settings/providers/custom:lab").headers["Location"] == "/settings"
+    assert visitor.get("/settings/providers/custom:LAB").status_code == 404
