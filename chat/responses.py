@@ -23,8 +23,6 @@ class EventStreamResponse(StreamingHttpResponse):
         headers = {
             "Cache-Control": "no-cache, no-transform",
             "X-Accel-Buffering": "no",
-            # A compressing middleware or proxy would hold the pieces back.
-            "Content-Encoding": "identity",
         }
         super().__init__(events, content_type="text/event-stream; charset=utf-8", headers=headers)
 

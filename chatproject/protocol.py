@@ -9,7 +9,9 @@ import asyncio
 from typing import Any
 
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from chatproject.http10 import Http10Protocol
 
 HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30
@@ -50,7 +52,7 @@ class DirectWay:
         self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(Http10Protocol):
     """Refuses a head that is too long or comes too slowly, and cuts off who has stopped reading."""
 
     # What is being answered; `cycle` is the last that was asked, which may have to wait for its turn.

@@ -91,6 +91,7 @@ def test_response_headers_keep_proxies_from_holding_pieces_back(alice: User) -> 
     assert headers["content-type"] == "text/event-stream; charset=utf-8"
     assert headers["cache-control"] == "no-cache, no-transform"
     assert headers["x-accel-buffering"] == "no"
+    assert "content-encoding" not in headers
 
 
 def test_the_model_is_sent_the_latest_messages_in_order(alice: User, upstream: Upstream) -> None:
