@@ -5,6 +5,8 @@
 # make format  let ruff rewrite what it can
 # make screenshots   take the pictures of docs/screenshots anew; ARGS="long 375" takes only some
 # make bench-reading   measure what reading a provider's stream costs, beside plain httpx; ARGS="--rounds 5" goes to it
+# make catalogue   write providers/catalogue.json from the newest releases of the packages it comes from
+# make catalogue-check   fail where the catalogue is old or a suggested model retires soon; depends on the day
 # make clean   remove the environments and caches; never the data
 #
 # PYTHON=/path/to/python chooses the interpreter; otherwise the newest fitting one is found.
@@ -20,7 +22,7 @@ DEV = .venv-dev/bin/python
 LINT_ENV = SECRET_KEY=only-for-static-checks-and-long-enough-for-them DATA_DIR=.mypy_cache DEBUG=0 \
 	DATABASE_URL= REDIS_URL= DJANGO_SETTINGS_MODULE=chatproject.settings
 
-.PHONY: run test bench bench-reading screenshots lint format clean
+.PHONY: run catalogue catalogue-check test bench bench-reading screenshots lint format clean
 
 run:
 	@sh scripts/environment.sh .venv requirements.txt
@@ -55,6 +57,14 @@ bench-reading:
 screenshots:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
 	@$(DEV) scripts/screenshots.py $(ARGS)
+
+catalogue:
+	@sh scripts/environment.sh .venv-dev requirements-dev.txt
+	@$(DEV) scripts/catalogue.py make
+
+catalogue-check:
+	@sh scripts/environment.sh .venv-dev requirements-dev.txt
+	@$(DEV) scripts/catalogue.py check
 
 clean:
 	rm -rf .venv .venv-dev .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache test-output

@@ -187,7 +187,7 @@ class ProviderFilter(admin.SimpleListFilter):
         added = ProviderConfig.objects.servers().order_by("provider").values_list("provider", flat=True)
         ids = list(added.distinct()[:MOST_SERVERS_LISTED])
         # Several people may have a server of the same id, each under a name of their own.
-        return [*((spec.id, spec.name) for spec in PROVIDERS.values()), *((id_, id_) for id_ in ids)]
+        return [*((spec.id, str(spec.name)) for spec in PROVIDERS.values()), *((id_, id_) for id_ in ids)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(provider=self.value()) if self.value() else queryset

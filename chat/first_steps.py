@@ -2,7 +2,8 @@
 
 from django.utils.translation import get_language
 
-from providers.registry import PROVIDERS, ProviderSpec
+from providers.registry import PROVIDERS
+from providers.specs import ProviderSpec
 
 # Whoever reads Chinese can most likely pay these, and reach them.
 WITH_KEY = {

@@ -23,10 +23,11 @@ from providers import entries, model_lists, servers
 from providers.errors import ProviderError
 from providers.models import ProviderConfig
 from providers.probe import Tested, access_to_try, count_test, probe
-from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
+from providers.registry import PROVIDERS, ProviderAccess
 from providers.resolve import access_of_row, base_url_of, choices
 from providers.serializers import ConfigSerializer, by_wire_name
 from providers.services import headers_from_lines, save_config
+from providers.specs import ProviderSpec
 
 # The form for a server that does not exist yet. No server can have this id.
 NEW_SERVER = f"{servers.PREFIX}new"

@@ -20,8 +20,9 @@ from django.utils.translation import gettext as _
 from chat import branches, faults, services
 from chat.markdown import to_html
 from chat.models import ChatSession, Message
-from providers.registry import PROVIDERS, ProviderSpec
+from providers.registry import PROVIDERS
 from providers.resolve import added_servers
+from providers.specs import ProviderSpec
 
 # Parsing costs time: beyond this much on one page the rest is shown as plain text.
 PAGE_MARKDOWN_CHARS = 500_000
@@ -81,7 +82,7 @@ class ShownMessage:
 
     @property
     def provider_name(self) -> str:
-        return self.provider.name if self.provider else self.message.provider
+        return str(self.provider.name) if self.provider else self.message.provider
 
     @property
     def continuable(self) -> bool:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chatproject.env import env_bool, env_float, env_int, env_list, env_secret, env_str
 from chatproject.secret import data_folder
+from providers.specs import SPECS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = data_folder()
@@ -325,22 +326,7 @@ ALLOW_PRIVATE_PROVIDER_HOSTS = env_bool("ALLOW_PRIVATE_PROVIDER_HOSTS", False)
 
 # Keys that the operator gives to everyone; a staff member can also store shared ones in the admin.
 SHARED_PROVIDER_KEYS = {
-    provider: key
-    for provider, name in (
-        ("openai", "OPENAI_API_KEY"),
-        ("openai-responses", "OPENAI_API_KEY"),
-        ("anthropic", "ANTHROPIC_API_KEY"),
-        ("gemini", "GEMINI_API_KEY"),
-        ("deepseek", "DEEPSEEK_API_KEY"),
-        ("qwen", "DASHSCOPE_API_KEY"),
-        ("zhipu", "ZHIPU_API_KEY"),
-        ("moonshot", "MOONSHOT_API_KEY"),
-        ("mistral", "MISTRAL_API_KEY"),
-        ("groq", "GROQ_API_KEY"),
-        ("xai", "XAI_API_KEY"),
-        ("openrouter", "OPENROUTER_API_KEY"),
-    )
-    if (key := env_secret(name))
+    spec.id: key for spec in SPECS if spec.key_variable and (key := env_secret(spec.key_variable))
 }
 
 # --- Operations -----------------------------------------------------------------------------------

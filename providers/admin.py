@@ -29,7 +29,7 @@ NEW_SERVER = servers.PREFIX
 
 
 def _provider_choices() -> list[tuple[str, str]]:
-    return [(spec.id, spec.name) for spec in PROVIDERS.values() if spec.protocol != "demo"]
+    return [(spec.id, str(spec.name)) for spec in PROVIDERS.values() if spec.protocol != "demo"]
 
 
 def _model_providers() -> list[tuple[str, str]]:

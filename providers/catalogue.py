@@ -1,13 +1,15 @@
 """What is known of models: how much they read and write, and what that costs.
 
-The facts are in `catalogue.json`, which says where they are from and of which
-day. Pure: no Django, no network. What staff say instead is in `entries`.
+The facts are in `catalogue.json`, which `scripts/catalogue.py` makes and which
+names its sources and its date. Pure: no Django, no network. What staff say
+instead is in `entries`.
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
+from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -24,14 +26,15 @@ MAX_NAME_CHARS = 200
 _VARIANT = re.compile(r":[\w-]+$")
 
 # The same models at the same prices.
-_SAME = {"openai-responses": "openai"}
+_SAME = {"openai-responses": "openai", "moonshot-intl": "moonshot", "minimax-intl": "minimax"}
 # The same models, but who serves them sets the price.
-_HOSTED = {"azure": "openai"}
+_HOSTED = {"azure": "openai", "qwen-intl": "qwen"}
 # Whose models OpenRouter means by the first part of a name.
 _VENDORS = {
     "anthropic": "anthropic",
     "deepseek": "deepseek",
     "google": "gemini",
+    "minimax": "minimax",
     "mistralai": "mistral",
     "moonshotai": "moonshot",
     "openai": "openai",
@@ -43,13 +46,15 @@ _VENDORS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one model, in tokens and US dollars per million of them; `None` is not known."""
+    """The facts about one model, in tokens and US dollars per million of them; `None` is not known."""
 
     context_window: int | None = None
     max_output_tokens: int | None = None
     input_price: Decimal | None = None
     cached_price: Decimal | None = None
     output_price: Decimal | None = None
+    # The first day on which its provider may no longer serve it.
+    retires: date | None = None
 
     def over(self, other: "Entry | None") -> "Entry":
         """Return this, with what it leaves open taken from another."""
@@ -85,8 +90,10 @@ def parse(text: str) -> Catalogue:
 
 
 def _entry(values: list[Any]) -> Entry:
-    window, most, *prices = values
-    return Entry(window, most, *(None if price is None else Decimal(price) for price in prices))
+    window, most, *prices = values[:5]
+    retires = date.fromisoformat(values[5]) if len(values) > 5 and values[5] else None
+    given, cached, made = (None if price is None else Decimal(price) for price in (*prices, *[None] * 3)[:3])
+    return Entry(window, most, given, cached, made, retires)
 
 
 def find(entries: Mapping[str, T], model: str) -> T | None:
@@ -135,4 +142,5 @@ def _routed(known: Mapping[str, Entries], model: str) -> Entry | None:
 
 
 def _unpriced(entry: Entry | None) -> Entry | None:
+    """Return what holds wherever the model is served: not its price, and not until when."""
     return Entry(entry.context_window, entry.max_output_tokens) if entry else None

@@ -7,7 +7,8 @@ from providers import catalogue
 from providers.bodies import merged
 from providers.catalogue import Entry
 from providers.models import ModelEntry
-from providers.registry import NEED_LIMIT, NEED_WINDOW, ProviderAccess, ProviderSpec
+from providers.registry import NEED_LIMIT, NEED_WINDOW, ProviderAccess
+from providers.specs import ProviderSpec
 
 # Asked for every answer, and nearly always empty.
 WITH_BODY = Select(

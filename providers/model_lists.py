@@ -7,8 +7,9 @@ from django.core.cache import cache
 from providers import crypto, entries
 from providers.base import ModelInfo
 from providers.catalogue import Entries, Entry
-from providers.registry import ProviderAccess, ProviderSpec
+from providers.registry import ProviderAccess
 from providers.serializers import model_shape
+from providers.specs import ProviderSpec
 
 KEPT_SECONDS = 300
 

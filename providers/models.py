@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from providers import crypto, servers
 from providers.catalogue import MAX_NAME_CHARS, Entry
-from providers.registry import PROVIDERS, ProviderSpec
+from providers.registry import PROVIDERS
+from providers.specs import ProviderSpec
 
 EXTRA_BODY_HELP = _(
     'A JSON object that is added to the body of every request, such as {"enable_thinking": false}. '

@@ -12,8 +12,9 @@ from chatproject.prepared import Select
 from providers import crypto
 from providers.addresses import origin
 from providers.models import ProviderConfig
-from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec
+from providers.registry import PROVIDERS, ProviderAccess
 from providers.servers import is_server
+from providers.specs import ProviderSpec
 
 # The user's own settings of a provider, and the shared ones.
 CONFIGS = Select(

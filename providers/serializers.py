@@ -156,6 +156,7 @@ class ModelSerializer(serializers.Serializer[Any]):
     contextWindow = serializers.IntegerField(required=False)
     maxOutputTokens = serializers.IntegerField(required=False)
     prices = PricesSerializer(required=False)
+    retiresOn = serializers.DateField(required=False)
 
 
 class ModelListSerializer(serializers.Serializer[Any]):
@@ -186,6 +187,7 @@ def model_shape(model: ModelInfo, known: Entry) -> dict[str, Any]:
             "contextWindow": known.context_window,
             "maxOutputTokens": known.max_output_tokens,
             "prices": prices or None,
+            "retiresOn": known.retires and known.retires.isoformat(),
         }
     )
 

@@ -6,7 +6,7 @@ Pure: what makes an id, a name and a `ProviderSpec`. Where they are stored is in
 import re
 import unicodedata
 
-from .registry import ProviderSpec
+from .specs import ProviderSpec
 
 PREFIX = "custom:"
 # "new" is the address of the page's form for one that does not exist yet.

@@ -15,8 +15,8 @@ from providers import base_urls, bodies, crypto, headers, servers
 from providers.addresses import check_url, origin
 from providers.errors import AddressRefused
 from providers.models import SERVER_NAME_TAKEN, ProviderConfig
-from providers.registry import ProviderSpec
 from providers.resolve import base_url_of, headers_of
+from providers.specs import ProviderSpec
 from providers.text import clean_text
 
 MAX_KEY_CHARS = 4096

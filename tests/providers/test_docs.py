@@ -10,7 +10,8 @@ import pytest
 from providers import registry
 from providers.base import ChatMessage, ChatRequest, ModelInfo, Usage
 from providers.errors import BrokenStream, RateLimited
-from providers.registry import PROVIDERS, ProviderAccess, ProviderSpec, adapter_for
+from providers.registry import PROVIDERS, ProviderAccess, adapter_for
+from providers.specs import ProviderSpec
 
 from .reading import over_http
 from .wire_server import plain, replay, serving
@@ -40,7 +41,7 @@ def events(*payloads):
 
 
 async def test_a_compatible_provider_is_a_few_lines_of_data(blocks, monkeypatch):
-    spec = eval(blocks["providers/registry.py"], {"ProviderSpec": ProviderSpec})  # noqa: S307
+    spec = eval(blocks["providers/specs.py"], {"ProviderSpec": ProviderSpec})  # noqa: S307
     monkeypatch.setitem(PROVIDERS, spec.id, spec)
     answer = replay(events({"choices": [{"delta": {"content": "Hi"}, "finish_reason": "stop"}]}))
 

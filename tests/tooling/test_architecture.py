@@ -7,7 +7,7 @@ PROVIDERS = Path(__file__).resolve().parents[2] / "providers"
 CORE = [
     *(
         PROVIDERS / f"{name}.py"
-        for name in ("addresses", "base", "catalogue", "errors", "sse", "text", "transport")
+        for name in ("addresses", "base", "catalogue", "errors", "specs", "sse", "text", "transport")
     ),
     *sorted((PROVIDERS / "adapters").glob("*.py")),
 ]
