@@ -102,7 +102,7 @@ class ProviderConfigForm(forms.ModelForm):
         return services.checked_headers(services.headers_from_lines(self.cleaned_data["new_headers"]))
 
     def clean_extra_body(self) -> dict[str, Any]:
-        return services.checked_body(self.cleaned_data["extra_body"] or {})
+        return services.checked_body(_object(self.cleaned_data["extra_body"]))
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -138,6 +138,11 @@ class ProviderConfigForm(forms.ModelForm):
         except ValidationError as exc:
             for name, errors in exc.error_dict.items():
                 self.add_error(_FIELDS.get(name), errors)
+
+
+def _object(value: Any) -> Any:
+    """Return what a JSON field holds; an empty one stands for an object without anything."""
+    return {} if value in (None, "") else value
 
 
 class ConfigProviderFilter(admin.SimpleListFilter):
@@ -236,7 +241,7 @@ class ModelEntryForm(forms.ModelForm):
         self.fields["extra_body"].empty_values = [None, ""]
 
     def clean_extra_body(self) -> dict[str, Any]:
-        return services.checked_body(self.cleaned_data["extra_body"] or {})
+        return services.checked_body(_object(self.cleaned_data["extra_body"]))
 
     def clean_model(self) -> str:
         # Two entries that differ in capitals alone would be one and the same.

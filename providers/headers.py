@@ -30,6 +30,7 @@ _REFUSED = frozenset(
         "max-forwards",
         "metadata",
         "metadata-flavor",
+        "proxy",
         "range",
         "set-cookie",
         "set-cookie2",
@@ -77,7 +78,9 @@ def checked_header(name: str, value: str) -> tuple[str, str]:
     name, value = name.strip().lower(), value.strip()
     if not _TOKEN.fullmatch(name) or len(name) > MAX_NAME_CHARS:
         raise HeaderUnreadable(name[:MAX_NAME_CHARS])
-    if name in _REFUSED or name.startswith(_REFUSED_BEGINNINGS):
+    # Some servers read an underscore as a dash.
+    dashed = name.replace("_", "-")
+    if dashed in _REFUSED or dashed.startswith(_REFUSED_BEGINNINGS):
         raise HeaderRefused(name)
     if len(value) > MAX_VALUE_CHARS or not (value.isascii() and value.isprintable()):
         raise HeaderUnreadable(name)

@@ -49,6 +49,11 @@ def test_a_server_answers_is_listed_and_is_found_by_its_id(alice: User, upstream
             "defaultModel": str(model),
         }.items()
     )
+    once = {"Idempotency-Key": "the-same-question"}
+    session = {"sessionId": answer.session["sessionId"], "headers": once}
+    repeats = [alice.stream("Again", provider=LAB, model=model, **session) for _ in range(2)]
+    assert repeats[0].done["messageId"] == repeats[1].done["messageId"]
+    assert len(model.requests) == 2
     found = alice.get("/api/chat/sessions", params={"provider": LAB}).json()["sessions"]
     assert [session["provider"] for session in found] == [LAB]
     assert alice.get("/api/chat/sessions?provider=custom").json()["sessions"] == []

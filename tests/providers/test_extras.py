@@ -1,10 +1,12 @@
 """Headers and body fields that settings add to every request."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import translation
 
 from providers import bodies
 from providers.base import ChatMessage, ChatRequest
@@ -27,6 +29,12 @@ EXTRA = {
 SPOKEN = ["openai", "openai-responses", "anthropic", "gemini", "ollama", "azure"]
 
 
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -40,6 +48,9 @@ SPOKEN = ["openai", "openai-responses", "anthropic", "gemini", "ollama", "azure"
         "cookie",
         "expect",
         "forwarded",
+        "x_forwarded_for",
+        "content_length",
+        "Proxy",
         "HOST",
         "keep-alive",
         "proxy-authorization",
