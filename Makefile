@@ -1,5 +1,6 @@
 # make run     build what is missing and serve on http://127.0.0.1:8000 (HOST, PORT, DATABASE_URL, ... from the environment)
-# make test    build what is missing and run the tests; ARGS goes to pytest: make test ARGS="-k stream -x"
+# make test    build what is missing and run the tests, on all cores; ARGS goes to pytest: make test ARGS="-k stream -x",
+#              and ARGS="-n 0" runs them one by one
 # make bench   compare with what people would otherwise run (Linux, Node.js); ARGS="--quick" for four minutes
 # make lint    what must be clean before a change goes in
 # make format  let ruff rewrite what it can
@@ -30,7 +31,7 @@ run:
 
 test:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt
-	@exec $(DEV) -m pytest $(ARGS)
+	@exec $(DEV) -m pytest -n auto --maxschedchunk 1 $(ARGS)
 
 bench:
 	@sh scripts/environment.sh .venv-dev requirements-dev.txt

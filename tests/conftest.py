@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -39,14 +40,41 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         services.end_everything()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Choose the workers of `make test`: one more than there are cores, since tests also wait.
+
+    Every worker collects all tests and starts its own servers. For one or two named files, or for the tests
+    that failed last, that costs more than it saves.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist reads it
+    few = len(config.args) <= 2 and all(".py" in argument for argument in config.args)
+    if few or config.getoption("lf", False) or config.getoption("collectonly", False):
+        return 0
+    return min(available_cores() + 1, 8)
+
+
+def available_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in getattr(item, "fixturenames", ()):
             if fixture in MARKS:
                 item.add_marker(MARKS[fixture])
-    # Playwright keeps an event loop in the main thread, under which Django's ORM and async tests refuse to
-    # work: from its first test on, there must be none of those.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool]:
+    """Put long tests first, so that all workers end at about the same time, and tests with a browser last.
+
+    Playwright keeps an event loop in the main thread, under which Django's ORM and async tests refuse to
+    work: from its first test on, there must be none of those.
+    """
+    return item.get_closest_marker("browser") is not None, item.get_closest_marker("long") is None
 
 
 @pytest.hookimpl(tryfirst=True)
