@@ -92,7 +92,8 @@ class Script(str):
     done_marker: bool
     requests: list[Request]
     _arrived: threading.Condition
-    _released: threading.Event
+    _loop: asyncio.AbstractEventLoop
+    _released: asyncio.Event
 
     def wait_for_request(self, number: int = 1, timeout: float = 10) -> Request:
         """Wait until the `number`th request has come, and return it."""
@@ -105,7 +106,7 @@ class Script(str):
 
     def release(self) -> None:
         """Let every `Hold` of this script go on, now and from now on."""
-        self._released.set()
+        self._loop.call_soon_threadsafe(self._released.set)
 
 
 class Upstream:
@@ -156,7 +157,7 @@ class Upstream:
         script.body = json.dumps(body).encode() if isinstance(body, dict) else body
         script.finish, script.usage, script.done_marker = finish, usage, done_marker
         script.requests, script._arrived = [], threading.Condition()
-        script._released = threading.Event()
+        script._loop, script._released = self._loop, asyncio.Event()
         self._scripts[script] = script
         return script
 
@@ -314,9 +315,7 @@ async def _bodies(script: Script, request: Request) -> AsyncGenerator[bytes | Cu
             case Wait(seconds):
                 await asyncio.sleep(seconds)
             case Hold():
-                # The test releases it from another thread, so it is no asyncio event.
-                while not script._released.is_set():  # noqa: ASYNC110
-                    await asyncio.sleep(0.005)
+                await script._released.wait()
             case Raw(data):
                 yield data
             case Cut():
