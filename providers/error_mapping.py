@@ -11,20 +11,28 @@ from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any
 
+from .error_codes import (
+    BY_STATUS,
+    BY_WORDS,
+    NO_CHANNEL,
+    NOT_A_RATE,
+    NOT_THE_KEY,
+    WITHOUT_STATUS,
+    Kind,
+    exact_kind,
+    vague_kind,
+)
 from .errors import (
-    ContentBlocked,
+    AccessDenied,
     ContextTooLong,
     InvalidCredentials,
     ModelNotFound,
     ProviderError,
     ProviderFailed,
-    ProviderOverloaded,
     ProviderRejected,
-    ProviderTimeout,
     QuotaExceeded,
     RateLimited,
     WrongAddress,
-    WrongVersion,
 )
 from .redaction import MAX_WORDS, redact, redact_for_person
 from .text import load_json
@@ -34,157 +42,6 @@ MAX_RETRY_AFTER = 3600.0
 _MAX_DEPTH = 8
 _MAX_ITEMS = 20
 
-# Typed codes, types and statuses in lower case, whatever key they came under.
-_BY_CODE: dict[str, type[ProviderError]] = {
-    **dict.fromkeys(
-        (
-            "invalid_api_key",
-            "invalid_authentication_error",
-            "incorrect_api_key_error",
-            "authentication_error",
-            "permission_error",
-            "permission_denied",
-            "unauthenticated",
-            "unauthorized",
-            "api_key_invalid",
-            "invalidapikey",
-            "access_denied",
-            "1000",
-            "1001",
-            "1002",
-            "1003",
-            "1004",
-        ),
-        InvalidCredentials,
-    ),
-    **dict.fromkeys(
-        (
-            "insufficient_quota",
-            "insufficient_balance",
-            "exceeded_current_quota_error",
-            "billing_error",
-            "billing_hard_limit_reached",
-            "billing_not_active",
-            "arrearage",
-            "1113",
-        ),
-        QuotaExceeded,
-    ),
-    **dict.fromkeys(
-        (
-            "rate_limit_exceeded",
-            "rate_limit_error",
-            "rate_limit_reached_error",
-            "ratelimitreached",
-            "resource_exhausted",
-            "limit_requests",
-            "limit_burst_rate",
-            "too_many_requests",
-            "1302",
-            "1303",
-        ),
-        RateLimited,
-    ),
-    **dict.fromkeys(
-        (
-            "overloaded_error",
-            "engine_overloaded_error",
-            "service_unavailable",
-            "unavailable",
-            "unavailable_error",
-            "1305",
-        ),
-        ProviderOverloaded,
-    ),
-    **dict.fromkeys(
-        (
-            "model_not_found",
-            "model_not_found_error",
-            "not_found_error",
-            "not_found",
-            "deploymentnotfound",
-            "1211",
-        ),
-        ModelNotFound,
-    ),
-    **dict.fromkeys(
-        (
-            "context_length_exceeded",
-            "exceed_context_size_error",
-            "model_context_window_exceeded",
-            "request_too_large",
-            "string_above_max_length",
-            "too_many_tokens",
-            "1261",
-        ),
-        ContextTooLong,
-    ),
-    **dict.fromkeys(
-        (
-            "content_filter",
-            "content_policy_violation",
-            "data_inspection_failed",
-            "datainspectionfailed",
-            "responsibleaipolicyviolation",
-            "invalid_prompt",
-            "1301",
-        ),
-        ContentBlocked,
-    ),
-    **dict.fromkeys(
-        ("server_error", "api_error", "internal_server_error", "internal", "internal_error"),
-        ProviderFailed,
-    ),
-    **dict.fromkeys(("unknown_url", "url.not_found"), WrongAddress),
-    **dict.fromkeys(("timeout", "timeout_error", "deadline_exceeded"), ProviderTimeout),
-}
-_BY_STATUS: dict[int, type[ProviderError]] = {
-    401: InvalidCredentials,
-    402: QuotaExceeded,
-    403: InvalidCredentials,
-    404: ModelNotFound,
-    408: ProviderTimeout,
-    413: ContextTooLong,
-    429: RateLimited,
-    498: ProviderOverloaded,
-    503: ProviderOverloaded,
-    504: ProviderTimeout,
-    524: ProviderTimeout,
-    529: ProviderOverloaded,
-}
-# Codes that stand for very different things; the status or the words know better.
-_VAGUE = (ProviderFailed, ModelNotFound)
-
-_WRONG_KEY = re.compile(
-    r"(incorrect|invalid|wrong|missing|expired)\W.{0,20}\bapi.?key|api.?key\b.{0,20}\b(not valid|invalid)",
-    re.I,
-)
-_TOO_LONG = re.compile(
-    r"context (length|window|size)|maximum context|too long|token count|too many tokens|reduce the length"
-    r"|exceeded model token limit|range of input length"
-    r"|exceeds? the (maximum|limit|context)|maximum (prompt|input) length",
-    re.I,
-)
-_BLOCKED = re.compile(
-    r"content (filter|management policy|policy)|inappropriate content|data may contain|high risk"
-    r"|sensitive content",
-    re.I,
-)
-_NO_MODEL = re.compile(
-    r"\bmodel\b.{0,120}(not found|does not exist|not exist|unknown|not supported|no such)"
-    r"|(no such|unknown|invalid|not a valid) model",
-    re.I | re.S,
-)
-_VERSION = re.compile(
-    r"only for api.?versions?\b|(unsupported|invalid|missing|unknown) api.?version"
-    r"|api.?version\b[^,]{0,30} is (not supported|unsupported|invalid|missing|required)",
-    re.I,
-)
-_NO_CREDIT = re.compile(
-    r"insufficient (balance|credit|quota|funds)|credit balance is too low|(out of|have any|no) credits"
-    r"|exceeded your current quota, please check your plan",
-    re.I,
-)
 # What a web framework answers for a path it does not have.
 _NO_PATH = re.compile(
     r"(404 )?((page|file|path|route|resource) )?not found\W*|(invalid|unknown) (request )?url.*"
@@ -224,10 +81,16 @@ def fault_of_response(
         payload = None
     if isinstance(payload, list):
         payload = payload[0] if payload else None
-    page = body.decode("utf-8", "replace") if payload is None else ""
+    page = ""
+    if payload is None:
+        said = body.decode("utf-8", "replace")
+        if said.lstrip("\ufeff \t\r\n").startswith("<"):
+            page = said
+        else:
+            payload = said
     fault = _fault(payload, status=status, secrets=secrets, page=page)
     fault.retry_after = retry_after(headers, fault_text(payload), payload)
-    if payload is None and status == 400 and _NOT_TLS.match(body):
+    if not isinstance(payload, dict) and status == 400 and _NOT_TLS.match(body):
         fault = WrongAddress("a page, or a server that wants https", words=fault.words, status=status)
     # The provider knows better than we do whether asking again is of use.
     if headers.get("x-should-retry") == "false" or (fault.retry_after is None and _is_spent(fault, payload)):
@@ -261,7 +124,7 @@ def _fault(payload: Any, *, status: int | None, secrets: Iterable[str], page: st
     secrets = tuple(secrets)
     message = fault_text(payload)
     codes = _codes(payload)
-    kind = _kind(status, codes, message)
+    kind = _kind(status, codes, message, page=bool(page))
     words = [code for code in codes if code != str(status)]
     detail = redact(": ".join(filter(None, ["/".join(words), message])), secrets)
     parameter = _unsupported(payload, codes, message) if issubclass(kind, ProviderRejected) else ""
@@ -298,49 +161,84 @@ def _superfluous(payload: Any) -> Iterator[str]:
             yield ".".join(name for name in path if isinstance(name, str))
 
 
-def _kind(status: int | None, codes: list[str], message: str) -> type[ProviderError]:
+def _kind(status: int | None, codes: list[str], message: str, *, page: bool) -> Kind:
     if status == 413:
         # Also where Groq calls it a rate limit: waiting makes the request no smaller.
         return ContextTooLong
-    typed = [_BY_CODE[code] for code in codes if code in _BY_CODE]
-    exact = next((kind for kind in typed if kind not in _VAGUE), None)
-    if exact is RateLimited and status in (None, 403, 429) and QuotaExceeded in typed:
+    named = [kind for code in codes if (kind := exact_kind(code))]
+    exact = named[0] if named else None
+    if exact is RateLimited and status in (None, 403, 429) and QuotaExceeded in named:
         exact = QuotaExceeded
     if status in (401, 403) and exact in (None, InvalidCredentials):
-        return QuotaExceeded if _NO_CREDIT.search(message) else InvalidCredentials
-    if exact is not None:
-        return exact
+        # A page is a firewall's: no API answers with one.
+        otherwise = AccessDenied if page and status == 403 else InvalidCredentials
+        return _first(NOT_THE_KEY, message) or otherwise
+    return exact or _kind_of_status(status, message) or _kind_of_rest(status, codes)
+
+
+def _kind_of_status(status: int | None, message: str) -> Kind | None:
+    """Return what a status means, together with the words where it means little by itself."""
     if status == 404:
         return ModelNotFound if message and not _NO_PATH.fullmatch(message) else WrongAddress
     if status == 405 or (status is not None and 300 <= status < 400):
         return WrongAddress
-    if status is None or status in (400, 413, 422, 500) or status not in _BY_STATUS:
-        spoken = _kind_of_words(message)
-        if spoken is not None:
-            return spoken
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
-    if typed:
-        return typed[0]
+    if status == 429:
+        return _first(NOT_A_RATE, message) or RateLimited
+    if status == 503 and NO_CHANNEL.search(message):
+        return ModelNotFound
+    if status in BY_STATUS:
+        return BY_STATUS[status]
+    if spoken := _first(BY_WORDS, message):
+        return spoken
+    if _WRONG_URL.match(message):
+        return WrongAddress
+    return _first(WITHOUT_STATUS, message) if status is None else None
+
+
+def _kind_of_rest(status: int | None, codes: list[str]) -> Kind:
+    if vague := next(filter(None, map(vague_kind, codes)), None):
+        return vague
     if status is None:
         return ProviderError
     return ProviderFailed if status >= 500 or status in (409, 425) else ProviderRejected
 
 
-def _kind_of_words(message: str) -> type[ProviderError] | None:
-    for pattern, kind in (
-        (_WRONG_KEY, InvalidCredentials),
-        (_TOO_LONG, ContextTooLong),
-        (_BLOCKED, ContentBlocked),
-        (_NO_CREDIT, QuotaExceeded),
-        (_VERSION, WrongVersion),
-        (_NO_MODEL, ModelNotFound),
-    ):
-        if pattern.search(message):
-            return kind
-    if _WRONG_URL.match(message):
-        return WrongAddress
-    return None
+def _first(words: Iterable[tuple[re.Pattern[str], Kind]], message: str) -> Kind | None:
+    return next((kind for pattern, kind in words if pattern.search(message)), None)
+
+
+def tells_error(payload: dict[str, Any]) -> bool:
+    """Whether this is an error and no piece of an answer; some put it as null into every piece."""
+    if payload.get("error") not in (None, False, "") or payload.get("object") == "error":
+        return True
+    return not payload.get("choices") and any(True for _ in _bare_errors(payload))
+
+
+def _bare_errors(payload: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield code and words of errors that stand under no `error`, many of them sent with status 200."""
+    for holder, code, words, whose in _BARE_ERRORS:
+        found: Any = payload
+        for name in holder:
+            found = found.get(name) if isinstance(found, dict) else None
+        if isinstance(found, dict) and isinstance(said := found.get(words), str):
+            named = _code(found.get(code))
+            if named and named not in _NO_ERROR:
+                yield whose + named, said
+    said, named = payload.get("message"), _code(payload.get("code"))
+    if named and named not in _NO_ERROR and isinstance(said, str) and not _AN_ANSWER & payload.keys():
+        yield named, said
+
+
+# Where they stand, what their code and their words are called, and whose numbers the codes are.
+_BARE_ERRORS = (
+    (("base_resp",), "status_code", "status_msg", "minimax."),
+    ((), "error_code", "error_msg", "baidu."),
+    (("header",), "code", "message", ""),
+    (("Response", "Error"), "Code", "Message", ""),
+    (("ErrorMsg",), "Code", "Msg", ""),
+)
+_NO_ERROR = ("0", "200", "20000", "ok", "success")
+_AN_ANSWER = {"type", "choices", "candidates", "data", "done", "result"}
 
 
 def fault_text(payload: Any) -> str:
@@ -353,7 +251,8 @@ def fault_text(payload: Any) -> str:
         metadata = error.get("metadata")
         raw = _words(metadata.get("raw")) if isinstance(metadata, dict) else ""
         return ": ".join(filter(None, [message, raw]))[:MAX_WORDS]
-    return _words(error) or _words(payload.get("message")) or _words(payload.get("detail"))
+    said = _words(error) or _words(payload.get("message")) or _words(payload.get("detail"))
+    return said or "; ".join(words for _, words in _bare_errors(payload))[:MAX_WORDS]
 
 
 def _words(value: Any) -> str:
@@ -389,9 +288,22 @@ def _codes(payload: Any) -> list[str]:
     elif isinstance(error, str) and _WORD.fullmatch(error):
         found.append(error)
     found += [payload.get("code"), payload.get("type") if error is None else None]
+    found += [code for code, _ in _bare_errors(payload)] if error is None else _told_otherwise(error)
     return list(dict.fromkeys(code for code in map(_code, found) if code))
 
 
+def _told_otherwise(error: Any) -> Iterator[str]:
+    """Yield codes for what an error says elsewhere: OpenRouter's moderation, MiniMax's number in brackets."""
+    if not isinstance(error, dict):
+        return
+    metadata, message = error.get("metadata"), error.get("message")
+    if isinstance(metadata, dict) and ("flagged_input" in metadata or metadata.get("reasons")):
+        yield "flagged_input"
+    if isinstance(message, str) and (number := _IN_BRACKETS.search(message[-20:])):
+        yield f"minimax.{number[1]}"
+
+
+_IN_BRACKETS = re.compile(r"\((\d{4})\)$", re.ASCII)
 _WORD = re.compile(r"[\w.]{1,80}", re.ASCII)
 
 

@@ -9,6 +9,8 @@
     │   ├── InvalidCredentials     invalid_credentials       401, 403
     │   ├── QuotaExceeded          provider_quota_exceeded   402
     │   ├── RateLimited            provider_rate_limited     429
+    │   ├── AccessDenied           provider_access_denied    403, and not for the key
+    │   ├── RegionNotSupported     region_not_supported
     │   ├── ModelNotFound          model_not_found           404
     │   ├── WrongAddress           wrong_address             a web page, a redirect, no such path
     │   ├── WrongVersion           wrong_api_version         too old for this model
@@ -115,9 +117,22 @@ class RateLimited(ProviderRejected):
     http_status = 503
 
 
+class AccessDenied(ProviderRejected):
+    code = "provider_access_denied"
+    text = _(
+        "The provider, or a firewall in front of it, refuses requests from this server. "
+        "The key may be right: ask the provider's operator."
+    )
+
+
+class RegionNotSupported(ProviderRejected):
+    code = "region_not_supported"
+    text = _("The provider does not serve the country or region of this server. Choose another provider.")
+
+
 class ModelNotFound(ProviderRejected):
     code = "model_not_found"
-    text = _("The provider does not know this model. Choose another one.")
+    text = _("The provider does not have this model, or the key may not use it. Choose another one.")
 
 
 class WrongAddress(ProviderRejected):

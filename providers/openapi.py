@@ -31,6 +31,8 @@ ASKING = (
     Throttled,
     errors.InvalidCredentials,
     errors.QuotaExceeded,
+    errors.AccessDenied,
+    errors.RegionNotSupported,
     errors.ModelNotFound,
     errors.WrongAddress,
     errors.WrongVersion,

@@ -19,7 +19,7 @@ from ..base import (
     Usage,
 )
 from ..bodies import merged
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError
 from ..frames import Framed
 from ..text import TextCleaner
@@ -37,7 +37,6 @@ from .reading import (
     named,
     objects,
     read_answer,
-    tells_error,
     total,
 )
 

@@ -15,7 +15,7 @@ from ..base import (
     Usage,
 )
 from ..bodies import merged
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError, ProviderTimeout
 from ..text import TextCleaner
 from ..transport import stream_events
@@ -33,7 +33,6 @@ from .reading import (
     named,
     objects,
     read_answer,
-    tells_error,
     total,
 )
 

@@ -14,7 +14,7 @@ from ..base import (
     Usage,
 )
 from ..bodies import merged
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError
 from ..text import TextCleaner
 from ..transport import stream_lines
@@ -28,7 +28,6 @@ from .reading import (
     named,
     objects,
     read_answer,
-    tells_error,
 )
 from .think import ThinkTags
 

@@ -17,7 +17,7 @@ from ..base import (
     Usage,
 )
 from ..bodies import merged
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import (
     BrokenStream,
     ProviderError,
@@ -39,7 +39,6 @@ from .reading import (
     named,
     objects,
     read_answer,
-    tells_error,
 )
 from .think import ThinkTags
 

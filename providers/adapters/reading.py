@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
 from ..decoding import Body
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress, unreadable
 from ..frames import Frame, Framed, learn
 from ..redaction import seal
@@ -281,11 +281,6 @@ def _error(data: bytes) -> bytes:
     # Several where the empty lines between events are missing.
     *before, last = found or [{"message": data.decode("utf-8", "replace")}]
     return "\n".join(map(json.dumps, (*before, {"error": last or True}))).encode()
-
-
-def tells_error(payload: dict[str, Any]) -> bool:
-    """Whether this is an error and no piece of an answer; some put it as null into every piece."""
-    return payload.get("error") not in (None, False, "") or payload.get("object") == "error"
 
 
 async def _to_the_end(chunks: AsyncIterator[bytes]) -> None:

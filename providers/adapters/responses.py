@@ -15,12 +15,12 @@ from ..base import (
     Usage,
 )
 from ..bodies import merged
-from ..error_mapping import fault_in_stream
+from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError
 from ..text import TextCleaner
 from ..transport import stream_events
 from .openai import FIXED_TEMPERATURE, REASONING_MODEL, OpenAIAdapter
-from .reading import DONE, count, joined, named, objects, read_answer, tells_error
+from .reading import DONE, count, joined, named, objects, read_answer
 
 _CUT_SHORT = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 _TOOL_CALLS = ("function_call", "custom_tool_call")
