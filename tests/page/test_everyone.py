@@ -189,6 +189,7 @@ def test_the_drawer_of_a_phone(desk: Desk):
 def test_settings_and_history(desk: Desk):
     page = desk.page
     desk.user.stream("Something to find /fast")
+    desk.upstream.script("one of the models that are listed")
     for path in (
         "/settings",
         "/history",
@@ -205,6 +206,10 @@ def test_settings_and_history(desk: Desk):
     page.locator(".test-result.good, .test-result.bad").wait_for()
     page.focus("#defaultModel")
     page.locator("#known-list button").first.wait_for()
+    find_nothing(page)
+    desk.user.configure("custom:lab", baseUrl=desk.upstream.base_url, headers={"x-team": "blue"})
+    desk.open("/settings/providers/custom:lab")
+    page.locator("details.extras summary").click()
     find_nothing(page)
     desk.open("/settings/providers/openai")
     page.fill("#baseUrl", "ftp://example.org")

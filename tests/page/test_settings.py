@@ -148,7 +148,7 @@ def test_a_server_is_added_tested_before_it_is_saved_and_used(desk: Desk):
     page.get_by_role("link", name="Add a server of your own").click()
     page.fill("#name", "实验室 Lab")
     page.fill("#baseUrl", f"{desk.upstream.base_url}/chat/completions")
-    page.locator("details.more summary").click()
+    page.locator("details.extras summary").click()
     page.fill("#headers", "X-Team: blue-0123456789")
     page.locator("#defaultModel:not([list])").wait_for()  # the page's script is there
     page.get_by_role("button", name="Test").click()
