@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -18,7 +18,7 @@ from providers.base import ChatMessage, ChatRequest, Finished, ModelInfo, Reason
 from providers.errors import BrokenStream, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
 from providers.registry import ProviderAccess, adapter_for
-from providers.resolve import ProviderUnknown, access_of_row, resolve
+from providers.resolve import ProviderNotConfigured, ProviderUnknown, access_of_row, resolve
 from providers.serializers import by_wire_name
 from providers.services import Changes
 
@@ -50,9 +50,22 @@ def access_to_try(user: Any, provider: str, *, owner: Any, given: Changes | None
         raise ProviderUnknown
     # Settings can be tried before they are switched on, which `resolve` would not let through.
     of_its_own = given is not None or owner is None or row.has_secrets or row.base_url != ""
-    if of_its_own and row.spec.protocol != "demo":
+    if of_its_own and row.spec.protocol != "demo" and not (owner and _leans_on_shared(row, given)):
         return _put_together(row, given or Changes())
-    return resolve(user, provider)
+    try:
+        access = resolve(user, provider)
+    except ProviderNotConfigured:
+        if given is None:
+            raise
+        return _put_together(row, given)
+    return replace(access, default_model=(given and given.default_model) or access.default_model)
+
+
+def _leans_on_shared(row: ProviderConfig, given: Changes | None) -> bool:
+    """Tell whether there is neither a key nor an address of one's own, so that shared settings are used."""
+    if row.spec is None or not row.spec.requires_key or row.has_secrets or row.base_url:
+        return False
+    return given is None or not (given.api_key or given.base_url or given.headers)
 
 
 def _put_together(row: ProviderConfig, given: Changes) -> ProviderAccess:

@@ -95,6 +95,30 @@ def test_another_key_gets_a_list_of_its_own(alice: User, upstream: Upstream) -> 
     assert asked_with(upstream, key) == 1
 
 
+def test_shared_settings_are_tried_where_nothing_of_ones_own_is_given(
+    server: Server, bob: User, upstream: Upstream
+) -> None:
+    # As the page sends a form in which only a default model was chosen.
+    form = {"baseUrl": "", "defaultModel": "m", "extraBody": {}}
+    path = "/api/providers/perplexity/{}"
+    before = bob.post(path.format("test"), json=form)
+    admin, shared = server.admin(), path.format("config?shared=true")
+    body = {"baseUrl": upstream.base_url, "apiKey": (key := f"sk-shared-{bob.username}")}
+    assert admin.put(shared, json=body).status_code == 200
+    try:
+        tried = bob.post(path.format("test"), json=form)
+        refused = bob.post(path.format("test"), json=form | {"baseUrl": upstream.base_url})
+    finally:
+        admin.delete(shared)
+
+    assert list(before.json()["fields"]) == ["apiKey"]
+    assert tried.status_code == 200
+    assert asked_with(upstream, key) == 1
+    # To an address of one's own the shared key does not go.
+    assert list(refused.json()["fields"]) == ["apiKey"]
+    assert asked_with(upstream, key) == 1
+
+
 def test_the_demo_has_models_and_passes_its_test(bob: User) -> None:
     assert {"id": "demo"}.items() <= bob.get("/api/providers/demo/models").json()["models"][0].items()
     assert bob.post("/api/providers/demo/test", json={}).json()["ok"] is True
