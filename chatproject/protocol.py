@@ -1,26 +1,30 @@
-"""The server's HTTP protocol, with bounds on what comes before the body, and on who takes nothing.
+"""The server's HTTP protocol, with bounds on what a client may send, and on a client that takes nothing.
 
-uvicorn's fast parser keeps request headers in memory without a limit, and for
-as long as a client likes to go on sending them. And it waits for a client that
-has stopped reading for as long as that keeps the connection open.
+uvicorn's fast parser keeps request headers, trailers and pipelined requests in memory without a limit, for
+as long as a client goes on sending them. And it waits for a client that has stopped reading for as long as
+that keeps the connection open.
 """
 
 import asyncio
+import weakref
 from typing import Any
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from chatproject.http10 import Http10Protocol
+from chatproject.request_framing import HEADERS, Refused, RequestFraming
 
-HEAD_BYTES = 64 << 10
+# How long a client may take to send a head, the first one included, and then a body. The handlers give a
+# body five seconds less: they can still say why they refuse it.
 HEAD_SECONDS = 30
+BODY_SECONDS = 65
+# A client that sends its next requests early has to wait with more than this until it is their turn.
+AHEAD_BYTES = 16 << 10
 # A client that takes nothing of what waits for it is cut off after so long; so often we look.
 STALLED_SECONDS = 60
 LOOK_SECONDS = 15
-
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
 
 # The name of the extension by which an application finds the way past `send`.
 WAY = "chat.way"
@@ -35,13 +39,16 @@ class DirectWay:
     __slots__ = ("_cycle",)
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+        # The request's scope leads here: a strong reference would keep both, with all headers, until the
+        # garbage collector comes.
+        self._cycle = weakref.ref(cycle)
 
     @property
     def is_free(self) -> bool:
-        cycle = self._cycle
+        cycle = self._cycle()
         return (
-            cycle.chunked_encoding is True
+            cycle is not None
+            and cycle.chunked_encoding is True
             and not cycle.flow.write_paused
             and not cycle.disconnected
             and not cycle.response_complete
@@ -49,64 +56,160 @@ class DirectWay:
         )
 
     def write(self, piece: bytes) -> None:
-        self._cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        if (cycle := self._cycle()) is not None:
+            cycle.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+
+class HoldingFlow(FlowControl):
+    """uvicorn's flow control, which goes on reading whenever a request asks for more of its body."""
+
+    is_ahead = False  # the client has sent so much of its next requests that no more is read
+
+    def resume_reading(self) -> None:
+        if not self.is_ahead:
+            super().resume_reading()
 
 
 class BoundedProtocol(Http10Protocol):
-    """Refuses a head that is too long or comes too slowly, and cuts off who has stopped reading."""
+    """Parses one request at a time, refuses what is too much or comes too slowly, and cuts off idle readers.
 
-    # What is being answered; `cycle` is the last that was asked, which may have to wait for its turn.
-    _under_way: RequestResponseCycle | None = None
-    _in_head = True
-    _head_bytes = 0
-    _turned = False  # from head to body or back, within the data at hand
+    A request that comes while the one before it is answered waits unparsed, and nothing more is read.
+    """
+
+    _flow: HoldingFlow
+    _framing: RequestFraming
+    _has_body = False
     _deadline: asyncio.TimerHandle | None = None
+    _deadline_seconds: float | None = None
     _next_look: asyncio.TimerHandle | None = None
     _waiting: int | None = None  # bytes that the client had yet to take, and could only become fewer
     _waiting_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = self._flow = HoldingFlow(transport)
+        self._framing = RequestFraming()
         self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
+        self._set_deadline()
+
+    # --- reading
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head and self._deadline is None:
-            self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
-        self._turned = False
-        super().data_received(data)
-        if not self._in_head or self._turned:
+        if self.transport.is_closing():
             return
-        self._head_bytes += len(data)
-        if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+        self._unset_keepalive_if_required()
+        self._framing.add(data)
+        self._parse()
+        self._set_deadline()
+
+    def _parse(self) -> None:
+        """Give the parser what has come, up to the end of a request that is not answered yet."""
+        framing = self._framing
+        try:
+            while framing.waiting_bytes and not self.transport.is_closing():
+                if self._is_answering and not framing.in_body:
+                    if framing.waiting_bytes > AHEAD_BYTES:
+                        self._flow.is_ahead = True
+                        self._flow.pause_reading()
+                    return
+                if not (piece := framing.next_piece()):
+                    return
+                in_body, self._has_body = framing.in_body, False
+                self.parser.feed_data(piece)
+                if in_body and not self._has_body:
+                    framing.count_overhead(len(piece))
+        except Refused as refused:
+            self._refuse(refused.status)
+        except httptools.HttpParserError as exc:
+            # What a callback raises comes out as the context of the parser's own error.
+            cause = exc.__context__
+            self._refuse(cause.status if isinstance(cause, Refused) else 400)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._framing.in_body:
+            return  # a trailer: nobody asks for one
+        if len(self.headers) >= HEADERS:
+            raise Refused(431)
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head, self._turned = False, True
-        self._cancel_deadline()
+        self._framing.head_ended(self.headers)
         super().on_headers_complete()
         if self.scope["type"] == "http" and self.cycle is not None:
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
             extensions[WAY] = DirectWay(self.cycle)
 
+    def on_body(self, body: bytes) -> None:
+        self._has_body = True
+        self._framing.count_body(len(body), wanted=not self.cycle.response_complete)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._in_head, self._turned = True, True
-        self._head_bytes = 0
+        self._framing.message_ended()
         super().on_message_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        self._under_way = cycle
-        super()._start_asgi_task(cycle, app)
+    def on_response_complete(self) -> None:
+        self._flow.is_ahead = False
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._framing.drop()
+            return
+        if self._framing.waiting_bytes:
+            self._unset_keepalive_if_required()
+            self._parse()
+        self._set_deadline()
+
+    # --- refusing
+
+    def _refuse(self, status: int) -> None:
+        """Hang up, saying why where no response has begun that this would run into."""
+        self._framing.drop()
+        cycle = self.cycle
+        if self.transport.is_closing():
+            return
+        if status and (cycle is None or cycle.response_complete or not cycle.response_started):
+            self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
+
+    # --- deadlines
+
+    def _set_deadline(self) -> None:
+        """Give the client its time for what it has to send next, unless it has had some of it already."""
+        seconds = self._seconds_left_to_send()
+        if seconds == self._deadline_seconds:
+            return
+        self._cancel_deadline()
+        if seconds is not None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(seconds, self._too_slow)
+            self._deadline_seconds = seconds
+
+    def _seconds_left_to_send(self) -> float | None:
+        if self._framing.in_body:
+            return BODY_SECONDS
+        if self._is_answering or self.timeout_keep_alive_task is not None:
+            return None
+        return HEAD_SECONDS
+
+    def _too_slow(self) -> None:
+        self._framing.drop()
+        self.transport.close()
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._deadline_seconds = None
+
+    # --- the connection's life
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
         if self._next_look is not None:
             self._next_look.cancel()
-        cycle = self._under_way
-        if cycle is not None and cycle is not self.cycle and not cycle.response_complete:
-            # uvicorn tells only the last one.
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._framing.drop()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -122,19 +225,12 @@ class BoundedProtocol(Http10Protocol):
         self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
         now = self.loop.time()
         waiting = self.transport.get_write_buffer_size()
-        written = self._under_way is None or self._under_way.response_complete
-        if not waiting or not (self.flow.write_paused or written or self.transport.is_closing()):
+        if not waiting or not (
+            self.flow.write_paused or not self._is_answering or self.transport.is_closing()
+        ):
             self._waiting = None
         elif self._waiting is None or waiting < self._waiting:
             self._waiting, self._waiting_since = waiting, now
         elif now - self._waiting_since >= STALLED_SECONDS:
             # Closing would wait for the client once more.
             self.transport.abort()
-
-    def _too_slow(self) -> None:
-        self.transport.close()
-
-    def _cancel_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
