@@ -37,8 +37,40 @@ __all__ = [
 _ACTIVE = Select(lambda user: User.objects.filter(pk=user, is_active=True))
 
 
+# The largest key that a database can be asked for has 19 digits.
+_MOST_DIGITS = 18
+_MOST_JTI_CHARS = 255
+
+
 class BoundToken(tokens.Token):
     """A token that ends when its holder's password changes, which only their account can tell."""
+
+    def __init__(self, token: Any = None, verify: bool = True) -> None:
+        """Read the text of a token, or make a new one. Raises `TokenError`, whatever a signed text says."""
+        try:
+            super().__init__(token, verify)
+        except (ValueError, TypeError, OverflowError, OSError) as exc:
+            raise TokenError("a moment in this token is none") from exc
+        if token is not None and not self._is_sound():
+            raise TokenError("a claim of this token is missing or of the wrong kind")
+
+    def _is_sound(self) -> bool:
+        """Tell whether the claims are of the kinds that `for_user` writes: the key may have signed others."""
+        user, jti, mark, issued = (
+            self.get(claim)
+            for claim in (api_settings.USER_ID_CLAIM, api_settings.JTI_CLAIM, PASSWORD_CLAIM, "iat")
+        )
+        return (
+            isinstance(user, str)
+            and user.isdecimal()
+            and len(user) <= _MOST_DIGITS
+            and isinstance(jti, str)
+            and jti.isalnum()
+            and len(jti) <= _MOST_JTI_CHARS
+            and isinstance(mark, str)
+            and type(issued) is int
+            and 0 <= issued <= self["exp"]
+        )
 
     @classmethod
     def for_user(cls, user: User) -> Self:  # type: ignore[override]  # this project's users only
@@ -50,14 +82,11 @@ class BoundToken(tokens.Token):
     @property
     def named(self) -> User:
         """Whom it was given to, of whom nothing has been read yet but what it says itself."""
-        key = self.get(api_settings.USER_ID_CLAIM, "")
-        return User.from_db(DEFAULT_DB_ALIAS, ["id"], [int(key) if key.isdecimal() else 0])
+        return User.from_db(DEFAULT_DB_ALIAS, ["id"], [int(self[api_settings.USER_ID_CLAIM])])
 
     def admits(self, holder: User) -> bool:
         """Tell whether it still lets its holder in, going by what has been read of them."""
-        return holder.is_active and constant_time_compare(
-            self.get(PASSWORD_CLAIM, ""), _password_mark(holder)
-        )
+        return holder.is_active and constant_time_compare(self[PASSWORD_CLAIM], _password_mark(holder))
 
 
 class AccessToken(BoundToken, tokens.AccessToken):
@@ -97,13 +126,12 @@ def access_token(text: str) -> AccessToken:
 
 @lru_cache(maxsize=1024)
 def _read(text: str) -> AccessToken:
-    # simplejwt's annotations ask for a token where its code takes the text of one.
-    return AccessToken(text)  # type: ignore[arg-type]
+    return AccessToken(text)
 
 
 def holder(token: BoundToken) -> User | None:
     """Return whose token this is, or None where it has ended with the account or the password."""
-    user = active_user(token.get(api_settings.USER_ID_CLAIM, ""))
+    user = active_user(token[api_settings.USER_ID_CLAIM])
     return user if user is not None and token.admits(user) else None
 
 
@@ -117,7 +145,7 @@ def rotated(text: str) -> dict[str, str]:
 
     Of several who try with the same token at once, exactly one succeeds.
     """
-    token = RefreshToken(text)  # type: ignore[arg-type]  # its text, whatever simplejwt's annotation says
+    token = RefreshToken(text)
     user = holder(token)
     if user is None or not token.end():
         raise TokenError("this token has ended")
@@ -127,7 +155,7 @@ def rotated(text: str) -> dict[str, str]:
 def end(text: str) -> None:
     """Refuse a refresh token from now on; raises `TokenError` for what never was one of ours."""
     try:
-        RefreshToken(text).end()  # type: ignore[arg-type]  # as above
+        RefreshToken(text).end()
     except ExpiredTokenError:
         return
 
