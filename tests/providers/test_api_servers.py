@@ -1,5 +1,8 @@
 """Servers of one's own over HTTP: everything that takes a provider's id takes theirs."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.server import Server, User
@@ -229,3 +232,28 @@ def test_headers_are_nowhere_in_the_data_folder_or_the_log(sqlite_server: Server
     assert any(path.name == "chat.sqlite3-wal" for path in looked_at)
     for path in looked_at:
         assert secret.encode() not in path.read_bytes(), path
+
+
+def test_no_more_than_fifty_are_added_however_many_are_asked_for_at_once(server: Server) -> None:
+    user = server.user()
+
+    def add(number: int) -> int:
+        config = {"baseUrl": "http://127.0.0.1:9/v1"}
+        return user.put(f"/api/providers/custom:s{number}/config", json=config).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        answers = Counter(pool.map(add, range(56)))
+
+    assert answers == {200: 50, 400: 6}
+    assert sum(provider.startswith("custom:") for provider in ids(user)) == 50
+
+
+def test_one_name_is_given_once_however_often_it_is_asked_for_at_once(server: Server) -> None:
+    user = server.user()
+
+    def add(number: int) -> int:
+        config = {"name": "Lab", "baseUrl": "http://127.0.0.1:9/v1"}
+        return user.put(f"/api/providers/custom:s{number}/config", json=config).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert Counter(pool.map(add, range(6))) == {200: 1, 400: 5}
