@@ -36,8 +36,14 @@ MAX_WAITING = 256 << 10
 SLICE = 128 << 10
 # An unused connection is kept for so long. Most servers keep theirs longer.
 KEEP_SECONDS = 15
+# A kept connection that ends this soon after a request was sent had been ended before it came. Later the
+# provider may have been at work, and asking again could be billed twice.
+STALE_SECONDS = 2.0
 # As RFC 8305 has it: the next address is tried as well where one has not answered for so long.
 NEXT_ADDRESS_SECONDS = 0.25
+
+# What a server may send over a connection on which it has waited too long for a request.
+_REQUEST_TIMEOUT = 408
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -85,9 +91,35 @@ class Connections:
         # The event loop keeps those that are open.
         self._open: WeakSet[Connection] = WeakSet()
 
-    async def take(self, peer: Peer) -> "Connection":
+    async def ask(self, peer: Peer, head: bytes, body: bytes) -> "tuple[Connection, Head]":
+        """Send a request; return the head of the answer, and the connection that its body comes over.
+
+        A server may end a kept connection at the very moment when a request is sent over it. Where no byte of
+        an answer has come, the request is sent once more, over a new connection.
+        """
+        connection = await self.take(peer)
+        try:
+            answered = await connection.ask(head, body)
+            if not (connection.kept and answered.status == _REQUEST_TIMEOUT):
+                return connection, answered
+        except httpx.TransportError:
+            if not connection.is_stale:
+                connection.abort()
+                raise
+        except BaseException:
+            connection.abort()
+            raise
+        connection.abort()
+        connection = await self.take(peer, fresh=True)
+        try:
+            return connection, await connection.ask(head, body)
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def take(self, peer: Peer, *, fresh: bool = False) -> "Connection":
         """Return a connection that nobody else uses; raises `httpx.ConnectError` or `ConnectTimeout`."""
-        idle = self._idle.get(peer)
+        idle = None if fresh else self._idle.get(peer)
         while idle:
             connection = idle.pop()
             if connection.is_usable and not connection.has_something_to_read():
@@ -190,6 +222,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
+        # Whether another request went over it before.
+        self.kept = False
+        self._asked_at = 0.0
         self.on_lost: Callable[[], None] | None = None
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -221,6 +256,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, head: bytes, body: bytes) -> Head:
         """Send a request, and return the head of the answer. May be called once after each `rest`."""
         self._reset()
+        self._asked_at = self._loop.time()
         self._parser = httptools.HttpResponseParser(self)
         # What servers get wrong. It can confuse nobody where only one answer is expected.
         self._parser.set_dangerous_leniencies(
@@ -271,6 +307,7 @@ class Connection(asyncio.Protocol):
         if not self.is_usable:
             return False
         self._timer = self._loop.call_later(seconds, self.abort)
+        self.kept = True
         return True
 
     @property
@@ -279,6 +316,12 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return False
         return self._keeps and not self._paused  # of whose body all has been read
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether a kept connection has ended before any byte of an answer, and too soon to be the answer."""
+        unanswered = self._fault is not None and self._received == 0
+        return self.kept and unanswered and self._loop.time() - self._asked_at < STALE_SECONDS
 
     def has_something_to_read(self) -> bool:
         link = None if self._transport is None else self._transport.get_extra_info("socket")

@@ -30,14 +30,14 @@ _brief = BoundedSemaphore(2)
 
 
 async def look_up(host: str, *, seconds: float) -> list[Answer]:
-    """Return the addresses of a name; raises `OSError`, also where it takes too long."""
+    """Return the addresses of a name; raises `OSError`, and `TimeoutError` where it takes too long."""
     try:
         async with asyncio.timeout(seconds):
             while (found := _look_up(host)) is None:  # noqa: ASYNC110 - it ends on another thread
                 await asyncio.sleep(_PAUSE)
             return await asyncio.wrap_future(found)
     except TimeoutError as exc:
-        raise OSError(f"no address for {host} in time") from exc
+        raise TimeoutError(f"no address for {host} in time") from exc
 
 
 def look_up_briefly(host: str, *, seconds: float) -> list[Answer]:

@@ -365,17 +365,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         now = asyncio.get_running_loop().time()
         peer, head = _peer(request.url), _request_head(request)
         content = await request.aread()
-        connection = None
         try:
             async with asyncio.timeout(times["read"] if total is None else min(times["read"], total)):
-                connection = await self._connections.take(peer)
-                status, headers = await connection.ask(head, content)
-        except BaseException as exc:
-            if connection is not None:
-                connection.abort()
-            if isinstance(exc, TimeoutError):
-                raise httpx.ReadTimeout("no answer in time") from exc
-            raise
+                connection, (status, headers) = await self._connections.ask(peer, head, content)
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout("no answer in time") from exc
 
         def release() -> None:
             self._connections.give_back(peer, connection)

@@ -173,7 +173,7 @@ async def read_answer(
             if may_repair(repairs=repairs, elapsed=elapsed) and repair(fault):
                 repairs += 1
                 continue
-            pause = pause_before_retry(fault, retries=retries, elapsed=elapsed)
+            pause = pause_before_retry(fault, retries=retries, elapsed=elapsed, total=limits().total_seconds)
             if pause is None:
                 raise
             retries += 1

@@ -4,11 +4,13 @@ import asyncio
 import gc
 import json
 import socket
+import struct
 import threading
 from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from providers import connections
 from providers.adapters import openai
 from providers.base import ChatMessage, ChatRequest
 from providers.connections import MAX_HEADS
@@ -141,6 +143,27 @@ async def test_names_that_hang_keep_nobody_else_from_connecting(monkeypatch, set
     assert len(server.requests) == 1
 
 
+async def test_a_silent_name_server_ends_at_the_connect_timeout(monkeypatch, set_limits):
+    set_limits(connect_seconds=0.5)
+    answer = threading.Event()
+    asked = []
+
+    def getaddrinfo(host, port, **kwargs):
+        asked.append(host)
+        answer.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        got = await answer_of("http://slow.example/v1")
+    finally:
+        answer.set()
+
+    assert isinstance(got.error, ProviderTimeout)
+    assert got.seconds < 1
+    assert asked == ["slow.example"]
+
+
 # --- An answer that is no HTTP any more -------------------------------------------------------------------
 
 
@@ -262,3 +285,110 @@ async def test_a_connection_is_used_again_after_a_head_and_a_body_in_one_piece()
             assert isinstance(got.error, ProviderError)
 
     assert (len(server.requests), server.connections) == (3, 1)
+
+
+# --- A kept connection that ends --------------------------------------------------------------------------
+
+
+def body_of(text: str) -> bytes:
+    events = said(text, "stop") + b"data: [DONE]\n\n"
+    return CHUNKED + chunk(events) + b"0\r\n\r\n"
+
+
+async def closed(wire):
+    pass
+
+
+async def reset(wire):
+    link = wire.writer.get_extra_info("socket")
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def timed_out(wire):
+    await wire.raw(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+
+
+async def half_a_head(wire):
+    await wire.raw(b"HTTP/1.1 200")
+
+
+def ending(end, *, after_requests: int):
+    """Answer so many requests over each connection, and end it on the next."""
+
+    async def answer(wire):
+        before = wire.server.over_connection[wire.writer]
+        wire.server.over_connection[wire.writer] += 1
+        if before >= after_requests:
+            await end(wire)
+            raise ConnectionAbortedError
+        await wire.raw(body_of(f"answer {len(wire.server.requests)}"))
+
+    return answer
+
+
+async def ask_twice(answer):
+    async with serving(answer) as server:
+        answers = [await answer_of(server.url), await answer_of(server.url)]
+    return answers, len(server.requests), server.connections
+
+
+@pytest.mark.parametrize("end", [closed, reset, timed_out])
+async def test_a_kept_connection_that_ends_before_the_answer_is_not_noticed(end):
+    (first, second), requests, made = await ask_twice(ending(end, after_requests=1))
+
+    assert (first.text, second.text) == ("answer 1", "answer 3")
+    assert (requests, made) == (3, 2)
+
+
+@pytest.mark.parametrize("end", [closed, reset, timed_out])
+async def test_a_new_connection_that_ends_is_a_fault(end):
+    (first, _), requests, made = await ask_twice(ending(end, after_requests=0))
+
+    assert isinstance(first.error, ProviderUnavailable)
+    assert (requests, made) == (2, 2)
+
+
+async def test_once_a_byte_of_the_answer_has_come_it_is_not_asked_for_again():
+    (_, second), requests, _ = await ask_twice(ending(half_a_head, after_requests=1))
+
+    assert isinstance(second.error, ProviderUnavailable)
+    assert requests == 2
+
+
+async def test_a_provider_that_worked_on_the_answer_is_not_asked_again(monkeypatch):
+    monkeypatch.setattr(connections, "STALE_SECONDS", 0)
+
+    (_, second), requests, _ = await ask_twice(ending(closed, after_requests=1))
+
+    assert isinstance(second.error, ProviderUnavailable)
+    assert requests == 2
+
+
+async def test_a_second_connection_that_ends_is_the_last():
+    async def first_only(wire):
+        if len(wire.server.requests) > 1:
+            raise ConnectionAbortedError
+        await wire.raw(body_of("one"))
+
+    (_, second), requests, _ = await ask_twice(first_only)
+
+    assert isinstance(second.error, ProviderUnavailable)
+    assert requests == 3
+
+
+async def test_a_large_question_is_sent_whole_over_the_second_connection():
+    bodies = []
+
+    async def answer(wire):
+        bodies.append(wire.request.body)
+        if len(bodies) == 2:
+            raise ConnectionAbortedError
+        await wire.raw(body_of("yes"))
+
+    question = ChatRequest("m", (ChatMessage("user", "长" * 400_000),))
+    async with serving(answer) as server:
+        adapter = openai.OpenAIAdapter(None, base_url=server.url, api_key="")
+        answers = [(await over_http(adapter, question)).text for _ in "ab"]
+
+    assert answers == ["yes", "yes"]
+    assert len(bodies) == 3 and bodies[1] == bodies[2]

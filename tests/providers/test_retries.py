@@ -16,6 +16,7 @@ from providers.errors import (
     ProviderOverloaded,
     ProviderRejected,
     ProviderTimeout,
+    ProviderUnavailable,
     QuotaExceeded,
     RateLimited,
 )
@@ -74,6 +75,15 @@ async def test_a_long_wait_is_the_persons_to_decide():
     assert (type(got.error), requests) == (RateLimited, 1)
     assert got.error.retry_after == 60
     assert got.seconds < 3
+
+
+async def test_where_the_time_left_is_shorter_than_the_wait_the_limit_is_told(set_limits):
+    set_limits(total_seconds=3)
+
+    got, requests = await ask(after(plain(429, b"{}", {"retry-after": "5"})))
+
+    assert (type(got.error), got.error.retry_after, requests) == (RateLimited, 5, 1)
+    assert got.seconds < 2
 
 
 @pytest.mark.parametrize(
@@ -172,7 +182,10 @@ def test_the_pauses_grow_and_are_bounded():
     assert retries.pause_before_retry(fault, retries=2, elapsed=0) is None
     assert retries.pause_before_retry(fault, retries=0, elapsed=30) is None
     assert retries.pause_before_retry(ProviderTimeout(), retries=0, elapsed=0) is None
-    assert retries.pause_before_retry(ProviderTimeout(unsent=True), retries=0, elapsed=0) is not None
+    assert retries.pause_before_retry(ProviderTimeout(unsent=True), retries=0, elapsed=0) is None
+    refused = ProviderUnavailable(unsent=True)
+    assert retries.pause_before_retry(refused, retries=0, elapsed=0) is not None
+    assert retries.pause_before_retry(refused, retries=0, elapsed=retries.MAX_FAILED_CONNECT + 1) is None
     assert retries.pause_before_retry(AddressRefused(), retries=0, elapsed=0) is None
 
 

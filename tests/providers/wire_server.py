@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ class WireServer:
     url: str = ""
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    # How many requests came over each of them.
+    over_connection: Counter[asyncio.StreamWriter] = field(default_factory=Counter)
     hung_up: list[float] = field(default_factory=list)
     # Set as soon as a client has closed its connection while an answer was being given.
     left: asyncio.Event = field(default_factory=asyncio.Event)
