@@ -1,5 +1,7 @@
 """Users in the admin. Tokens stay out of it: nobody has to see them."""
 
+from typing import Any
+
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
@@ -14,6 +16,17 @@ from chatproject.admin import ShortSearch
 admin.site.login_form = AdminLoginForm
 admin.site.unregister(BlacklistedToken)
 admin.site.unregister(OutstandingToken)
+
+
+RIGHTS = ["is_staff", "is_superuser", "groups", "user_permissions"]
+
+
+def _may_touch(request: HttpRequest, user: User | None) -> bool:
+    """Tell whether somebody may change another account: that of a member of staff only as a superuser.
+
+    To set such an account's password is to become its owner.
+    """
+    return user is None or request.user.is_superuser or not (user.is_staff or user.is_superuser)
 
 
 @admin.register(User)
@@ -33,8 +46,20 @@ class UserAdmin(ShortSearch, DjangoUserAdmin):
     readonly_fields = ["last_login", "date_joined"]
     actions = ["sign_out_everywhere"]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        # Whoever may change these could give themselves every right.
+        mine = request.user.is_superuser
+        return self.readonly_fields if mine else [*self.readonly_fields, *RIGHTS]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_change_permission(request, obj) and _may_touch(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and _may_touch(request, obj)
+
     @admin.action(description=_("Sign out everywhere"), permissions=["change"])
     def sign_out_everywhere(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset:
-            user.sign_out_everywhere()
+            if _may_touch(request, user):
+                user.sign_out_everywhere()
         self.message_user(request, _("Whoever was chosen is signed out everywhere."), messages.SUCCESS)

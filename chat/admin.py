@@ -30,7 +30,7 @@ from django.utils.translation import gettext_lazy as _
 
 from chat import deletions, shown
 from chat.models import ChatSession, Message, Mode
-from chatproject.admin import MAX_SEARCH_CHARS, ShortSearch
+from chatproject.admin import MAX_SEARCH_CHARS, NamedLookups, ShortSearch
 from providers.models import ProviderConfig
 from providers.registry import PROVIDERS
 
@@ -209,8 +209,13 @@ class AnsweringFilter(admin.SimpleListFilter):
 # --- conversations -------------------------------------------------------------------------------------
 
 
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """Rows that can be looked at, and deleted by whoever may."""
+def may_read(request: HttpRequest) -> bool:
+    """Tell whether somebody may read what people wrote; a title is the beginning of what they wrote."""
+    return request.user.has_perm("chat.view_message")
+
+
+class ReadOnlyAdmin(NamedLookups, admin.ModelAdmin):
+    """Rows that can be looked at, and deleted by those who may."""
 
     paginator = CappedPaginator
     show_full_result_count = False
@@ -220,6 +225,10 @@ class ReadOnlyAdmin(admin.ModelAdmin):
     list_max_show_all = 0
     # What is looked through is decided in get_search_results.
     search_fields = ("pk",)
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        # Django also lets those see a row who may change it, which nobody can here.
+        return request.user.has_perm(f"chat.view_{self.opts.model_name}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -240,7 +249,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         found = self.get_object(request, unquote(object_id))
         if found is None:
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
-        if not (self.has_view_permission(request, found) and request.user.has_perm("chat.view_message")):
+        if not (self.has_view_permission(request, found) and may_read(request)):
             raise PermissionDenied
         context = {
             **self.admin_site.each_context(request),
@@ -264,10 +273,24 @@ class ReadOnlyAdmin(admin.ModelAdmin):
 @admin.register(ChatSession)
 class ChatSessionAdmin(ReadOnlyAdmin):
     list_display = ("shown_title", "user", "source", "mode", "answering", "updated_at")
+    lookups = frozenset(
+        {
+            "answering",
+            "archived",
+            "from",
+            "id",
+            "mode",
+            "model",
+            "pinned",
+            "provider",
+            "until",
+            "user",
+            "username",
+        }
+    )
     list_filter = (UserFilter, ProviderFilter, ModelFilter, AnsweringFilter, "archived", DayFilter)
     list_select_related = ("user",)
     ordering = ("-updated_at", "-id")
-    search_help_text = _("In titles and messages, the newest ones that fit the filters; or an id.")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChatSession]:
         return shown.with_answering(super().get_queryset(request))
@@ -279,6 +302,8 @@ class ChatSessionAdmin(ReadOnlyAdmin):
             return queryset, False
         if found := _as_id(text):
             return queryset.filter(pk=found), False
+        if not may_read(request):
+            return queryset.none(), False
         newest = queryset.order_by("-updated_at", "-id").values("pk")[:SEARCHED_SESSIONS]
         messages = Message.objects.order_by("-id").values("pk")[:SEARCHED_MESSAGES]
         hits = Message.objects.filter(pk__in=messages, content__icontains=text)
@@ -288,6 +313,23 @@ class ChatSessionAdmin(ReadOnlyAdmin):
             ),
             False,
         )
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        if may_read(request):
+            return self.list_display
+        return ["id", *self.list_display[1:]]
+
+    def get_list_display_links(self, request: HttpRequest, list_display: Any) -> Any:
+        # A transcript is for those who may read it.
+        return super().get_list_display_links(request, list_display) if may_read(request) else None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        by_text = _("In titles and messages, the newest ones that fit the filters; or an id.")
+        help_text = by_text if may_read(request) else _("The id of a conversation.")
+        response = super().changelist_view(request, extra_context)
+        if changelist := getattr(response, "context_data", {}).get("cl"):
+            changelist.search_help_text = help_text
+        return response
 
     @admin.display(description=_("title"))
     def shown_title(self, session: ChatSession) -> str:
@@ -331,6 +373,7 @@ class ChatSessionAdmin(ReadOnlyAdmin):
 @admin.register(Message)
 class MessageAdmin(ReadOnlyAdmin):
     list_display = ("excerpt", "user", "role", "status", "source", "created_at", "conversation")
+    lookups = frozenset({"from", "id", "model", "provider", "role", "session", "status", "until", "username"})
     list_filter = (
         MessageUserFilter,
         "role",
@@ -357,6 +400,8 @@ class MessageAdmin(ReadOnlyAdmin):
             return queryset, False
         if found := _as_id(text):
             return queryset.filter(Q(pk=found) | Q(session_id=found)), False
+        if not may_read(request):
+            return queryset.none(), False
         newest = queryset.order_by("-id").values("pk")[:SEARCHED_MESSAGES]
         return queryset.filter(pk__in=newest, content__icontains=text), False
 

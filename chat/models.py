@@ -80,7 +80,8 @@ class ChatSession(models.Model):
         verbose_name_plural = _("sessions")
 
     def __str__(self) -> str:
-        return self.title
+        # Not the title, which is what somebody wrote: the admin shows and logs this to all of its staff.
+        return str(self.pk)
 
 
 class MessageQuerySet(models.QuerySet["Message"]):

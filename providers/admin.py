@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from chatproject.admin import ShortSearch
+from chatproject.admin import NamedLookups, ShortSearch
 from providers import catalogue, servers, services
 from providers.catalogue import Entry
 from providers.models import ModelEntry, ProviderConfig
@@ -172,8 +172,9 @@ class SharedFilter(admin.SimpleListFilter):
 
 
 @admin.register(ProviderConfig)
-class ProviderConfigAdmin(ShortSearch, admin.ModelAdmin):
+class ProviderConfigAdmin(NamedLookups, ShortSearch, admin.ModelAdmin):
     form = ProviderConfigForm
+    lookups = frozenset({"enabled", "id", "provider", "shared", "updated_at", "user"})
     list_display = [
         "provider",
         "name",

@@ -75,7 +75,7 @@ class ConfigView(AsyncAPIView):
     )
     def get(self, request: Request, provider: str) -> Response:
         """Give one's settings for a provider; the key itself is never given."""
-        row = _stored(_owner(request), provider)
+        row = _stored(settings_owner(request), provider)
         return Response(ConfigViewSerializer(row).data)
 
     @extend_schema(
@@ -91,7 +91,7 @@ class ConfigView(AsyncAPIView):
         `custom:<slug>` adds a server of one's own: its `protocol` is `openai` where none is given, and its
         `name` the slug.
         """
-        owner = _owner(request)
+        owner = settings_owner(request)
         _configurable(provider)
         serializer = ConfigSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -115,7 +115,7 @@ class ConfigView(AsyncAPIView):
     )
     def delete(self, request: Request, provider: str) -> Response:
         """Delete the settings, the key with them."""
-        _stored(_owner(request), provider).delete()
+        _stored(settings_owner(request), provider).delete()
         return Response(status=204)
 
 
@@ -157,7 +157,7 @@ class TestView(AsyncAPIView):
     )
     def post(self, request: Request, provider: str) -> Continuation:
         """Try the stored settings, or the ones given, which are not stored; give the models it lists."""
-        owner = _owner(request)
+        owner = settings_owner(request)
         _known(provider)
         serializer = AccessSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -194,7 +194,17 @@ def _configurable(provider: str) -> None:
         raise NeedsNoConfig
 
 
-def _owner(request: Request) -> Any:
+# The permissions for calls about the settings that everybody shares. A PUT may add or change them, and a test
+# uses their key.
+_ACTIONS = {
+    "GET": ["view"],
+    "PUT": ["add", "change"],
+    "DELETE": ["delete"],
+    "POST": ["change"],
+}
+
+
+def settings_owner(request: Request) -> Any:
     """Return whose settings are meant: the user's own, or, for None, everyone's."""
     shared = request.query_params.get("shared", "").lower()
     if shared not in {"", "0", "1", "false", "true"}:
@@ -202,7 +212,9 @@ def _owner(request: Request) -> Any:
         raise InvalidParameter({"shared": [_("Give true or false.")]})
     if shared not in {"1", "true"}:
         return request.user
-    if not request.user.is_staff:
+    # The same permissions as in the admin, which Django grants to active staff.
+    needed = (f"providers.{action}_providerconfig" for action in _ACTIONS[request.method or ""])
+    if not (request.user.is_staff and request.user.has_perms(needed)):
         raise PermissionDenied
     return None
 

@@ -171,7 +171,7 @@ def test_a_running_conversation_can_be_deleted(administrator: Visitor, alice: Us
         session_id = live.next("session").data["sessionId"]
         live.next("message")
         asked = administrator.get(f"{SESSIONS}{session_id}/delete/")
-        assert "Never ending /slow" in asked.text
+        assert session_id in asked.text
         deleted = administrator.submit(f"{SESSIONS}{session_id}/delete/", {"post": "yes"})
         last = live.rest()[-1]
 
@@ -188,7 +188,7 @@ def test_many_are_deleted_at_once(administrator: Visitor, alice: User) -> None:
     asked = administrator.submit(SESSIONS, chosen)
     done = administrator.submit(SESSIONS, chosen | {"post": "yes"})
 
-    assert "number 0" in asked.text
+    assert ids[0] in asked.text
     assert done.status_code == 302
     assert [alice.get(f"/api/chat/sessions/{one}").status_code for one in ids] == [404, 404, 200]
 
