@@ -42,8 +42,8 @@ class Recording:
 
 
 @cache
-def recordings(*apis: str) -> tuple[Recording, ...]:
-    found = (_load(path) for path in sorted((WIRE / "recordings").glob("*/*.json")))
+def recordings(*apis: str, folder: str = "recordings") -> tuple[Recording, ...]:
+    found = (_load(path) for path in sorted((WIRE / folder).glob("*/*.json")))
     return tuple(recording for recording in found if recording.api in apis)
 
 
@@ -108,6 +108,13 @@ def cuts(body: bytes, *, seed: int = 0) -> Iterator[tuple[str, list[bytes]]]:
 
 def _cut_at(body: bytes, points: list[int]) -> list[bytes]:
     return [body[i:j] for i, j in zip([0, *points], [*points, len(body)], strict=True) if body[i:j]]
+
+
+def few_cuts(body: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Yield the cuts that break most readers, and every byte of what is short."""
+    for way, pieces in cuts(body, seed=len(body)):
+        if way in ("whole", "anywhere 0", "inside characters") or len(body) < 4000:
+            yield way, pieces
 
 
 def deliveries(recording: Recording) -> Iterator[tuple[str, list[bytes]]]:
