@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Protocol
 
 from .arrays import Elements, TooMany
+from .blobs import without_blobs
 from .errors import AnswerTooLarge, BrokenStream, WrongAddress
 from .frames import Frame
 from .sse import MAX_LINES, Decoder, Event, TooLong
 from .text import load_json, load_lines
 
+# A document with images may be so many times as long as one without.
+_MOST_ELIDED = 16
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -81,7 +84,7 @@ class EventBody:
 
     def end(self) -> Iterator[Event]:
         if self._document is not None:
-            yield Event(self._document.whole())
+            yield self._document.event()
         elif self._array is None:
             yield from self._left()
         elif not self._array.closed:
@@ -136,7 +139,7 @@ class LineBody:
         self._rest: list[bytes] = []
         self._rest_size = 0
         # Whether the first line that is not blank has begun, and whether it has ended.
-        self._told = self._begun = False
+        self._told = self._begun = self._elided = False
         self._size = self._count = 0
         self._document: _Document | None = None
 
@@ -154,11 +157,11 @@ class LineBody:
         if not self._begun and (first := self._begin()):
             yield from self._read(first)
         if self._document is not None:
-            yield Event(self._document.whole())
+            yield self._document.event()
         elif (last := b"".join(self._rest)).strip():
             if not _is_whole(last):
                 raise BrokenStream("the stream was cut off inside a line")
-            yield Event(last)
+            yield Event(last, elided=self._elided)
 
     def _ends_first_line(self, chunk: bytes) -> bool:
         """Take a part of the beginning; say whether it tells by now what the body is."""
@@ -202,11 +205,17 @@ class LineBody:
             if self._count > MAX_LINES:
                 raise AnswerTooLarge(f"more than {MAX_LINES} lines")
             found = [Event(line) for line in whole if line.strip()]
+            if self._elided and found:
+                found[0] = found[0]._replace(elided=True)
+            self._elided = False
         if tail:
             self._rest.append(tail)
             self._rest_size += len(tail)
             if self._rest_size > self._max_line:
-                raise AnswerTooLarge(f"one line of more than {self._max_line} bytes")
+                shorter = without_blobs(b"".join(self._rest), self._max_line)
+                if shorter is None:
+                    raise AnswerTooLarge(f"one line of more than {self._max_line} bytes")
+                self._rest, self._rest_size, self._elided = [shorter], len(shorter), True
         return found
 
 
@@ -216,8 +225,9 @@ class _Document:
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
         self._pieces: list[bytes] = []
-        self._size = 0
+        self._size = self._received = 0
         self._told = False
+        self._elided = False
 
     def feed(self, chunk: bytes) -> None:
         if not self._told:
@@ -228,8 +238,17 @@ class _Document:
             _refuse_page(chunk)
         self._pieces.append(chunk)
         self._size += len(chunk)
+        self._received += len(chunk)
+        if self._received > _MOST_ELIDED * self._max:
+            raise AnswerTooLarge(f"a document of more than {_MOST_ELIDED * self._max} bytes")
         if self._size > self._max:
-            raise AnswerTooLarge(f"a document of more than {self._max} bytes")
+            shorter = without_blobs(b"".join(self._pieces), self._max)
+            if shorter is None:
+                raise AnswerTooLarge(f"a document of more than {self._max} bytes")
+            self._pieces, self._size, self._elided = [shorter], len(shorter), True
+
+    def event(self) -> Event:
+        return Event(self.whole(), elided=self._elided)
 
     def whole(self) -> bytes:
         return b"".join(self._pieces).lstrip(_BLANK)

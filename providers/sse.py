@@ -6,6 +6,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 import re
 from typing import NamedTuple
 
+from .blobs import without_blobs
 from .frames import Frame
 
 
@@ -13,6 +14,8 @@ class Event(NamedTuple):
     data: bytes
     name: str = "message"
     id: str = ""
+    # Whether runs of base64 were left out of the data.
+    elided: bool = False
 
 
 class TooLong(ValueError):
@@ -55,6 +58,7 @@ class Decoder:
         self._id = ""
         self._stray: list[bytes] = []
         self._stray_size = 0
+        self._elided = False
         self.retry: int | None = None
 
     @property
@@ -167,10 +171,10 @@ class Decoder:
         if lines and self._rest_size:
             lines[0] = b"".join((*self._rest, lines[0]))
             self._rest, self._rest_size = [], 0
-            if len(lines[0]) > self._max:
-                raise TooLong(f"one line of more than {self._max} bytes")
         for line in lines:
-            if line:
+            if len(line) > self._max:
+                self._field(self._without_blobs(line))
+            elif line:
                 self._field(line)
             elif self._size:
                 events.append(self._take())
@@ -180,8 +184,16 @@ class Decoder:
             self._rest.append(tail)
             self._rest_size += len(tail)
             if self._rest_size > self._max:
-                raise TooLong(f"one line of more than {self._max} bytes")
+                self._rest = [self._without_blobs(b"".join(self._rest))]
+                self._rest_size = len(self._rest[0])
         return events
+
+    def _without_blobs(self, line: bytes) -> bytes:
+        shorter = without_blobs(line, self._max)
+        if shorter is None:
+            raise TooLong(f"one line of more than {self._max} bytes")
+        self._elided = True
+        return shorter
 
     def _count(self, lines: int) -> None:
         self._lines_left -= lines
@@ -222,8 +234,8 @@ class Decoder:
             self._stray_size += len(line)
 
     def _take(self) -> Event:
-        event = Event(b"\n".join(self._data), self._name or "message", self._id)
-        self._data, self._size, self._name = [], 0, ""
+        event = Event(b"\n".join(self._data), self._name or "message", self._id, self._elided)
+        self._data, self._size, self._name, self._elided = [], 0, "", False
         return event
 
 

@@ -5,8 +5,8 @@ fraction of the CPU per token; nothing outside can tell.
 
 What holds for every request, whatever a user typed or a provider answers: the
 address that was checked is the one connected to, no redirect is followed, no
-proxy, `.netrc` or cookie is used, nothing is decompressed, and time and memory
-are bounded. Every failure comes out as a `ProviderError`.
+proxy, `.netrc` or cookie is used, and time and memory are bounded, also of
+what a server compresses unasked. Every failure comes out as a `ProviderError`.
 
 Where a function takes a client, `None` means the process's shared one.
 """
@@ -40,6 +40,7 @@ from .errors import (
     WrongAddress,
     unreadable,
 )
+from .inflating import ENCODINGS, inflated
 from .redaction import seal
 from .sse import Event
 from .text import load_json
@@ -239,8 +240,8 @@ async def _opened(
         try:
             if response.status_code >= 300:
                 raise await _refusal(response, secrets=secrets_in(headers))
-            if response.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-                raise unreadable("a compressed answer, although none was asked for")
+            if _encoding(response) not in ("", *ENCODINGS):
+                raise unreadable("an answer in an encoding that was not asked for")
             with _mapped(started=True):
                 yield response
         finally:
@@ -257,23 +258,30 @@ def _sealed(headers: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+def _encoding(response: httpx.Response) -> str:
+    """Return how the body is compressed, or "" where it is not."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
 def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Return the body's chunks as they come."""
+    """Return the body's chunks as they come, inflated where they are compressed."""
     # Not `aiter_raw`, nor the wrapper that httpx puts about our body to note the time:
     # per chunk they cost more than all our parsing.
     body = response.extensions.get("body", response.stream)
-    return cast("AsyncGenerator[bytes, None]", aiter(body))
+    chunks = cast("AsyncGenerator[bytes, None]", aiter(body))
+    return inflated(chunks) if _encoding(response) else chunks
 
 
 def _offering(response: httpx.Response) -> Callable[[Taker], None]:
     body = response.extensions.get("body")
-    return body.offer_to if isinstance(body, _Body) else _to_nobody
+    return body.offer_to if isinstance(body, _Body) and not _encoding(response) else _to_nobody
 
 
 async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderError:
     """Read what fits of an error body, and return what it means."""
     body = b""
-    if response.headers.get("content-encoding", "identity") == "identity":
+    if _encoding(response) in ("", *ENCODINGS):
         try:
             async with asyncio.timeout(ERROR_BODY_SECONDS), aclosing(_chunks(response)) as chunks:
                 async for chunk in chunks:
@@ -281,7 +289,7 @@ async def _refusal(response: httpx.Response, *, secrets: list[str]) -> ProviderE
                     if len(body) >= ERROR_BODY_BYTES:
                         break
         # The status alone says enough.
-        except (httpx.HTTPError, TimeoutError):
+        except (httpx.HTTPError, TimeoutError, BrokenStream):
             pass
     return fault_of_response(response.status_code, response.headers, body[:ERROR_BODY_BYTES], secrets=secrets)
 

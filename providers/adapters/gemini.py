@@ -28,6 +28,7 @@ from .reading import (
     cursor,
     entries,
     get_list,
+    is_first,
     model_in_path,
     model_info,
     named,
@@ -180,7 +181,7 @@ class GeminiReader:
             self._error = fault_in_stream(response)
         candidates = response.get("candidates")
         for candidate in candidates if isinstance(candidates, list) else []:
-            if isinstance(candidate, dict) and not candidate.get("index"):
+            if isinstance(candidate, dict) and is_first(candidate):
                 self._candidate(candidate, parts)
         if (usage := parse_usage(response.get("usageMetadata"))) is not None:
             parts.append(usage)

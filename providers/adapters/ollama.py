@@ -116,7 +116,8 @@ class OllamaReader:
                 self.done = True
             if isinstance(message := line.get("message"), dict):
                 self._message(message, parts)
-            if line.get("done"):
+            # Some newer servers give the reason and leave out `done`.
+            if line.get("done") or line.get("done_reason"):
                 self._end(line, parts)
         return parts
 

@@ -34,6 +34,7 @@ from .reading import (
     count,
     entries,
     get_list,
+    is_first,
     joined,
     model_info,
     named,
@@ -236,8 +237,7 @@ class ChatReader(Framed):
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
             for choice in choices[:_MOST_CHOICES]:
-                # Where several answers were made only the first is ours.
-                if isinstance(choice, dict) and not choice.get("index"):
+                if isinstance(choice, dict) and is_first(choice):
                     self._choice(choice, parts)
         if usage := chunk.get("usage"):
             _count(usage, parts)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
 from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
+from ..blobs import ELIDED
 from ..decoding import Body
 from ..error_mapping import fault_in_stream, tells_error
 from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress, unreadable
@@ -40,6 +41,8 @@ MAX_ENTRIES = 10_000
 _MAX_CURSOR = 2000
 # No count is higher; one that is would not fit into a database, nor into JavaScript.
 _MOST = 2**53
+# A string of more is no number of tokens.
+_MOST_DIGITS = 24
 _MAX_DEPTH = 8
 # So many frames are learnt in vain.
 _MOST_TRIES = 8
@@ -239,7 +242,11 @@ def _said(reader: Reader, batch: Sequence[Event]) -> Iterable[StreamPart]:
 
 
 def _fed(reader: Reader, event: Event) -> Sequence[StreamPart]:
-    return reader.feed(event.data if event.name != "error" else _error(event.data))
+    parts = reader.feed(event.data if event.name != "error" else _error(event.data))
+    if event.elided and any(isinstance(part, _SPOKEN) and ELIDED in part.text for part in parts):
+        # It was no image: that is missing in what somebody is to read.
+        raise AnswerTooLarge("an event that is longer than it may be")
+    return parts
 
 
 def _joined(parts: Iterable[StreamPart]) -> Iterator[StreamPart]:
@@ -322,10 +329,31 @@ def count(holder: Any, *names: str) -> int | None:
     """Return the first of these keys that holds a number of tokens."""
     if isinstance(holder, dict):
         for name in names:
-            value = holder.get(name)
-            if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST:
+            value = _number(holder.get(name))
+            if value is not None and 0 <= value < _MOST:
                 return value
     return None
+
+
+def _number(value: Any) -> int | None:
+    """Return a number of tokens; some servers write it as a float or as a string."""
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else value
+    try:
+        if isinstance(value, str) and len(value) <= _MOST_DIGITS:
+            value = float(value)
+        return int(value) if isinstance(value, float) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+# Where several answers were made, the number of the one that was asked for; it may be left out.
+_FIRST = (None, 0, "0", "")
+
+
+def is_first(choice: dict[str, Any]) -> bool:
+    """Whether a choice belongs to the first answer, which is the only one that anybody asked for."""
+    return choice.get("index") in _FIRST
 
 
 def total(*counts: int | None) -> int | None:

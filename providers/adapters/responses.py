@@ -119,8 +119,7 @@ class ResponsesReader:
             self._refused = True
             self._say(event.get("delta"), parts)
         elif kind in ("response.output_item.added", "response.output_item.done"):
-            item = event.get("item")
-            self._calls |= isinstance(item, dict) and item.get("type") in _TOOL_CALLS
+            self._item(event.get("item"))
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._end(event.get("response"), kind.removeprefix("response."), parts)
         elif kind == "error" or (kind is None and event.get("object") != "response" and tells_error(event)):
@@ -143,6 +142,14 @@ class ResponsesReader:
         if self._finish is not None:
             return Finished(self._finish)
         raise broken or BrokenStream("the stream ended without the event that ends a response")
+
+    def _item(self, item: Any) -> None:
+        """Note whether the response ends with calls; the provider answers some itself, and goes on."""
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind in _TOOL_CALLS:
+            self._calls = True
+        elif kind == "message":
+            self._calls = False
 
     def _say(self, text: Any, parts: list[StreamPart]) -> None:
         if isinstance(text, str) and (text := self._text.feed(text)):
@@ -173,7 +180,8 @@ class ResponsesReader:
             return
         output = response.get("output")
         items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
-        self._calls = self._calls or any(item.get("type") in _TOOL_CALLS for item in items)
+        for item in items:
+            self._item(item)
         # What did not come in pieces has not been said yet.
         spoke, thought = self._spoke, bool(self._thinks_by)
         for item in items:

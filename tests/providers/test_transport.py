@@ -8,6 +8,8 @@ import socket
 import ssl
 import time
 import tracemalloc
+import zlib
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -32,6 +34,7 @@ from providers.errors import (
     RateLimited,
     WrongAddress,
 )
+from providers.inflating import inflated
 from providers.names import Answer
 from providers.transport import GuardedTransport, new_client, stream_events, stream_lines
 
@@ -505,7 +508,7 @@ async def test_no_head_has_more_headers_than_anybody_needs():
         assert type(await failure(server.url)) is ProviderUnavailable
 
 
-async def test_a_gzip_bomb_is_not_opened():
+async def test_a_gzip_bomb_is_not_inflated_to_its_end():
     bomb = gzip.compress(b"data: " + b"0" * (100 << 20))
     async with serving(replay([bomb], headers={"content-encoding": "gzip"})) as server:
         tracemalloc.start()
@@ -514,7 +517,55 @@ async def test_a_gzip_bomb_is_not_opened():
         tracemalloc.stop()
 
     assert isinstance(error, BrokenStream) and not error.retryable
-    assert peak < 4 << 20
+    # An event of the greatest length, twice.
+    assert peak < 12 << 20
+
+
+EVENTS = b"".join(b'data: {"choices":[{"delta":{"content":"%d "}}]}\n\n' % number for number in range(5000))
+
+
+@pytest.mark.parametrize("cut", [1, 1000, 1 << 20])
+@pytest.mark.parametrize("members", [1, 3])
+async def test_a_compressed_answer_is_inflated_however_it_is_cut(cut, members):
+    third = len(EVENTS) // members + 1
+    body = b"".join(gzip.compress(EVENTS[at : at + third]) for at in range(0, len(EVENTS), third)) + bytes(4)
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        for at in range(0, len(body), cut):
+            yield body[at : at + cut]
+
+    assert b"".join([piece async for piece in inflated(chunks())]) == EVENTS
+
+
+async def test_a_compressed_event_does_not_wait_for_the_next():
+    packer = zlib.compressobj(wbits=31)
+    sent = [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for piece in (b"one", b"two" * 50_000)]
+    given = asyncio.Queue[bytes]()
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield await given.get()
+
+    async with aclosing(inflated(chunks())) as pieces:
+        given.put_nowait(sent[0])
+        assert await anext(pieces) == b"one"
+        given.put_nowait(sent[1])
+        got = b""
+        while len(got) < 150_000:
+            got += await asyncio.wait_for(anext(pieces), 5)
+
+    assert got == b"two" * 50_000
+
+
+@pytest.mark.parametrize("body", [gzip.compress(EVENTS)[:-9], b"data: {}\n\n"], ids=["cut off", "no gzip"])
+async def test_a_compressed_answer_that_is_not_whole_is_broken(body):
+    async with serving(replay([body], headers={"content-encoding": "gzip"})) as server:
+        assert type(await failure(server.url)) is BrokenStream
+
+
+async def test_an_encoding_that_nobody_asked_for_is_refused():
+    async with serving(replay([b"data: {}\n\n"], headers={"content-encoding": "br"})) as server:
+        assert isinstance(await failure(server.url), BrokenStream)
 
 
 async def test_a_compressed_error_still_has_its_status():
