@@ -17,6 +17,7 @@ from tests.environment import FOLDER
 from tests.server import Server
 from tests.services import PostgresServer
 from tests.upstream import Hold, Upstream, Wait
+from tests.waiting import until
 
 pytestmark = pytest.mark.postgres
 
@@ -90,7 +91,7 @@ def test_fifty_answers_outlive_an_immediate_restart(
             live.next("message")
         model.release()
         rests = [pool.submit(live.rest) for live in lives]
-        time.sleep(1)
+        until(lambda: all(request.sent >= 10 for request in model.requests))
         own_postgres.pg_ctl("restart", "-m", "immediate", "--log", str(own_postgres.log_path))
         ends = [rest.result() for rest in rests]
 

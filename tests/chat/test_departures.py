@@ -15,6 +15,7 @@ from tests.chat.test_processes import connections
 from tests.chat.test_stream import wait_for_end
 from tests.server import Server, User
 from tests.upstream import Hold, Script, Upstream, Wait
+from tests.waiting import until
 
 MakeServer = Callable[..., Server]
 
@@ -22,6 +23,12 @@ MakeServer = Callable[..., Server]
 def only_session(user: User) -> str:
     (session,) = user.get("/api/chat/sessions").json()["sessions"]
     return str(session["id"])
+
+
+def is_connected(port: int) -> bool:
+    """Tell whether the server's end of a client's connection is open both ways."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
 
 
 def one_whole_answer(user: User, model: Script, text: str) -> None:
@@ -50,8 +57,9 @@ def test_a_reader_that_leaves_costs_nothing_of_the_answer(
             model.release()
             reader.read_until("three 🌍")
 
+    port = reader.link.getsockname()[1]
     leaving = ThreadPoolExecutor(1).submit(reader.leave, how)
-    time.sleep(0.1)
+    until(lambda: not is_connected(port))
     model.release()
     leaving.result()
 
@@ -65,9 +73,10 @@ def test_who_has_asked_twice_is_missed_as_well(make_server: MakeServer, upstream
     reader = RawReader(user, first)
     reader.read_until("one ")
     reader.ask(user, second)
-    time.sleep(0.3)
+    time.sleep(0.3)  # nothing outside shows that the server has read the second question
+    port = reader.link.getsockname()[1]
     reader.leave("rst")
-    time.sleep(0.3)
+    until(lambda: not is_connected(port))
     first.release()
 
     one_whole_answer(user, first, "one two")
@@ -96,10 +105,14 @@ def held(server: Server, folder: Path) -> Counter[str]:
 
 def held_at_rest(server: Server, folder: Path, seconds: float = 20) -> Counter[str]:
     """Wait until no answer runs and nobody reads, and return what a server holds then."""
-    give_up = time.monotonic() + seconds
-    while (figures := held(server, folder))["RunningAnswer"] or figures["Reader"]:
-        assert time.monotonic() < give_up, figures
-        time.sleep(0.2)
+    figures: Counter[str] = Counter()
+
+    def at_rest() -> bool:
+        nonlocal figures
+        figures = held(server, folder)
+        return not figures["RunningAnswer"] and not figures["Reader"]
+
+    until(at_rest, within=seconds, every=0.2)
     return figures
 
 
@@ -119,7 +132,8 @@ def leaked(before: Counter[str], after: Counter[str]) -> Counter[str]:
     return more - Counter(threads=threads, files=3 * threads, connections=threads)
 
 
-def test_a_thousand_disconnects_leave_nothing_behind(
+@pytest.mark.long
+def test_hundreds_of_disconnects_leave_nothing_behind(
     watched_server: Server, upstream: Upstream, tmp_path: Path
 ) -> None:
     user = quick(watched_server.user(), upstream)
@@ -139,10 +153,10 @@ def test_a_thousand_disconnects_leave_nothing_behind(
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(come_and_go, range(60)))  # every thread and connection has been needed once
         before = held_at_rest(watched_server, tmp_path)
-        list(pool.map(come_and_go, range(1000)))
+        list(pool.map(come_and_go, range(360)))  # thirty in each way
 
     assert held_at_last(watched_server, tmp_path, before) == {}
-    assert len(model.requests) > 700  # some were gone before their request had been read
+    assert len(model.requests) > 250  # some were gone before their request had been read
     for session in user.get("/api/chat/sessions", params={"limit": 100}).json()["sessions"]:
         *_, answer = user.messages(session["id"])
         stored = (answer["role"], answer["status"], answer["content"])
@@ -175,10 +189,7 @@ def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
 
     # The clients have not closed their connections, and never do.
     assert len(growing.requests) + len(at_last.requests) == 3
-    give_up = time.monotonic() + 20
-    while (left := still_held(watched_server, tmp_path)) and time.monotonic() < give_up:
-        time.sleep(0.2)
-    assert left == {}
+    until(lambda: not still_held(watched_server, tmp_path), every=0.2)
 
 
 def still_held(server: Server, folder: Path) -> dict[str, int]:

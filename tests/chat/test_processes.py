@@ -19,6 +19,7 @@ from tests.chat.raw import RawReader
 from tests.chat.test_stream import wait_for_end
 from tests.server import LiveStream, Server, User
 from tests.upstream import Hold, Upstream, Wait
+from tests.waiting import until
 
 MakeServer = Callable[..., Server]
 
@@ -83,10 +84,10 @@ def test_kill_9_leaves_nothing_streaming_and_loses_about_a_second(
     pieces = [f"{n} " for n in range(600)]
     model = upstream.script(*pieces, delay=0.1)
     with ExitStack() as stack, ThreadPoolExecutor(10) as pool:
-        opening = [user.streaming(f"{number}", "custom", model) for number in range(50)]
+        opening = [user.streaming(f"{number}", "custom", model) for number in range(20)]
         lives = list(pool.map(lambda stream: stack.enter_context(stream), opening))
         sessions = [live.next("session").data["sessionId"] for live in lives]
-        time.sleep(3)
+        until(lambda: all(request.sent >= 45 for request in model.requests))
         own_server.kill()
         sent = {request.body["messages"][-1]["content"]: request.sent for request in model.requests}
     own_server.start()
@@ -112,7 +113,7 @@ def test_on_sqlite_a_crash_is_over_with_the_next_start(make_server: MakeServer, 
         sessions = [live.next("session").data["sessionId"] for live in lives]
         for live in lives:
             live.next("message")
-        time.sleep(2.5)
+        until(lambda: all(user.messages(session)[-1]["content"] == "kept" for session in sessions), every=0.1)
         server.kill()
     server.start()
 
@@ -189,16 +190,18 @@ def connections(url: str) -> int:
     return int(row[0])
 
 
-def test_a_thousand_open_streams_hold_no_connection_and_no_thread(
-    own_server: Server, upstream: Upstream
-) -> None:
+@pytest.mark.long
+def test_open_streams_hold_no_connection_and_no_thread(own_server: Server, upstream: Upstream) -> None:
+    # A thousand in production's shape; in one process fewer, still many times as many as it has threads.
+    count = 1000 if "DATABASE_URL" in own_server.environ else 300
     allow_files(4096)
+    assert files_allowed(own_server) > 2 * 1000  # a stream takes two
     user = quick(own_server.user(), upstream)
     model = upstream.script("one ", Hold(), "two")
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: user.stream("Hi"), range(64)))  # every thread has been needed once
         before = threads(own_server)
-        readers = list(pool.map(lambda _: RawReader(user, model), range(1000)))
+        readers = list(pool.map(lambda _: RawReader(user, model), range(count)))
         list(pool.map(lambda reader: reader.read_until("one "), readers))
 
         grown = threads(own_server) - before
@@ -207,12 +210,18 @@ def test_a_thousand_open_streams_hold_no_connection_and_no_thread(
         model.release()
         ends = list(pool.map(lambda reader: reader.read_until("event: done"), readers))
 
-    assert len(model.requests) == len(ends) == 1000
+    assert len(model.requests) == len(ends) == count
     assert all("two" in end for end in ends)
     assert held <= 10 * len(own_server.workers)
     assert grown <= 4 * len(own_server.workers)
     for reader in readers:
         reader.leave("fin")
+
+
+def files_allowed(server: Server) -> int:
+    """Return how many open files the worker with the least of them may have."""
+    limits = [Path(f"/proc/{pid}/limits").read_text() for pid in server.workers]
+    return min(int(line.split()[3]) for text in limits for line in text.splitlines() if "open files" in line)
 
 
 def allow_files(count: int) -> None:
@@ -233,9 +242,12 @@ def test_a_worker_that_dies_takes_only_its_own_answers_with_it(
         sessions = [live.next("session").data["sessionId"] for live in lives]
         for live in lives:
             live.next("message")
-        time.sleep(2)
-        os.kill(server.workers[0], signal.SIGKILL)
-        time.sleep(0.5)
+        until(
+            lambda: all(user.messages(session)[-1]["content"] == "kept " for session in sessions), every=0.1
+        )
+        victim = server.workers[0]
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: not alive(victim))
         model.release()
 
         ends = [wait_for_end(user, session, 30) for session in sessions]
@@ -260,10 +272,7 @@ def test_no_worker_outlives_the_one_who_watches_over_it(
         error = live.rest().error
 
     assert (error["code"], error["retryable"]) == ("interrupted", True)
-    give_up = time.monotonic() + 15
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < give_up
-        time.sleep(0.1)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     server.kill()
     server.start()  # on the same port: nobody holds it
     stored = user.messages(session)[-1]
@@ -280,17 +289,18 @@ def test_a_frozen_process_lets_go_of_what_another_has_given_up(
         live = stack.enter_context(user.streaming("Hi", "custom", model))
         session = live.next("session").data["sessionId"]
         live.next("message")
-        while user.messages(session)[-1]["content"] != "kept ":
-            time.sleep(0.1)
+        until(lambda: user.messages(session)[-1]["content"] == "kept ", every=0.1)
         # With the one who watches over it, which would end it: as where a whole machine stands still.
         frozen = [server.pids[0], worker_of(live, server)]
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         cut = wait_for_end(user, session, 40)
         assert (cut["status"], cut["content"]) == ("interrupted", "kept ")
-        for pid in reversed(frozen):
-            os.kill(pid, signal.SIGCONT)
-            time.sleep(0.2)
+        # The worker runs before the main process asks whether it still answers.
+        before = processor_time(frozen[1])
+        os.kill(frozen[1], signal.SIGCONT)
+        until(lambda: processor_time(frozen[1]) > before)
+        os.kill(frozen[0], signal.SIGCONT)
 
         error = live.rest().error
 
@@ -301,6 +311,24 @@ def test_a_frozen_process_lets_go_of_what_another_has_given_up(
     # What had come through the wire meanwhile is kept, and no more of it will come.
     assert (stored["content"], stored["status"]) == ("kept more ", "interrupted")
     assert_it_can_be_continued(user, session)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended may wait to be collected."""
+    state = process_state(pid)
+    return bool(state) and state[0] not in ("Z", "X")
+
+
+def processor_time(pid: int) -> int:
+    """Return the clock ticks of the processor that a process has used."""
+    return sum(int(ticks) for ticks in process_state(pid)[11:13])
+
+
+def process_state(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return []
 
 
 def worker_of(live: LiveStream, server: Server) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tests.chat.test_stream import wait_for_end
 from tests.eventstream import EventReader
 from tests.server import Server, User
 from tests.upstream import Upstream, Wait
+from tests.waiting import until
 
 MakeServer = Callable[..., Server]
 PIECES = [f"片{n} " for n in range(12)]
@@ -147,8 +147,9 @@ def test_accounts_can_be_deleted_while_they_are_used(any_server: Server, upstrea
     with ThreadPoolExecutor(8) as pool:
         for _ in range(4):
             user = quick(any_server.user(), upstream)
+            answered = statuses[200]
             asking = [pool.submit(ask_on, user) for _ in range(8)]
-            time.sleep(0.5)
+            until(lambda at=answered: statuses[200] >= at + 5)  # type: ignore[misc]
             path = f"/admin/accounts/user/{user.id}/delete/"
             assert admin.submit(path, {"post": "yes"}).status_code in (200, 302)
             for done in asking:
