@@ -32,6 +32,7 @@ print("one line of code that is longer than any phone is wide, and has to scroll
 
 averyveryveryveryveryveryveryveryveryverylongwordthatdoesnotbreakanywhereatallbutmust
 """
+AXE = Axe()
 CONTRAST_ONLY = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
 
 SETTLED = """Promise.all(document.getAnimations().filter((one) => one instanceof CSSTransition)
@@ -65,11 +66,14 @@ def find_nothing(page: Page, *, widths: tuple[int, ...] = WIDTHS, context: str |
 
 
 def violations(page: Page, options: dict[str, Any], context: str | None = None) -> list[str]:
-    results = Axe().run(page, context=context, options=options | {"resultTypes": ["violations"]})
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.axe_script)
+    arguments = AXE._format_script_args(context=context, options=options | {"resultTypes": ["violations"]})
+    results = page.evaluate(f"axe.run({arguments})")
     return [
         f"{violation['id']} ({violation['impact']}): "
         + "; ".join(f"{node['target']} {node['failureSummary']}" for node in violation["nodes"][:3])
-        for violation in results.response["violations"]
+        for violation in results["violations"]
     ]
 
 
