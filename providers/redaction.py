@@ -78,7 +78,7 @@ def _masked(text: str, secrets: tuple[str, ...], most: int) -> str:
 
 
 def _cut(text: str, secrets: tuple[str, ...], most: int) -> str:
-    text = text[:most]
+    text = text[:most].rstrip()
     for secret in secrets:
         text = _without_beginning(text, secret)
     return text

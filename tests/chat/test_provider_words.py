@@ -92,3 +92,27 @@ def test_the_page_and_the_admin_show_them_folded(server: Server, alice: User, fa
         folded = shown.partition('<details class="own-words"><summary>')[2].partition("</details>")[0]
         assert detail in unescape(folded)
     assert "HTTP 400" in transcript
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"word " * (2 << 20), ("word " * 60).rstrip()),
+        (b"<html><title>502 Bad Gateway</title>" + b"<p>nginx" * (1 << 20), "502 Bad Gateway"),
+        (b'{"error":{"message":"half \\ud83d and \\u202e\\u0000back"}}', "half \ufffd and \ufffdback"),
+        (b"\xff\xfe\x00", None),
+    ],
+)
+def test_hostile_bodies_become_a_short_line_or_nothing(
+    alice: User, upstream: Upstream, body: bytes, detail: str | None
+) -> None:
+    model = upstream.script(status=502, body=body, headers={"Content-Type": "text/html"})
+
+    answer = alice.stream("Hello", "custom", model)
+
+    assert answer.error["code"] == "provider_failed"
+    if detail is not None:
+        assert answer.error["detail"] == detail
+    assert alice.messages(answer.session["sessionId"])[-1]["error"].get("detail") == answer.error.get(
+        "detail"
+    )
