@@ -6,8 +6,6 @@ another one, which is rare, looks at the whole tree.
 
 from uuid import UUID
 
-from django.db.models import Q
-
 from chat.models import Message
 
 BATCH = 500
@@ -69,18 +67,3 @@ def _choose(session_id: UUID, path: set[UUID]) -> None:
         changed = sorted(ids)
         for start in range(0, len(changed), BATCH):
             messages.filter(id__in=changed[start : start + BATCH]).update(on_branch=flag)
-
-
-def siblings_of(messages: list[Message]) -> dict[UUID | None, list[UUID]]:
-    """Return, by parent, the ids of all messages that stand beside one of these, oldest first."""
-    if not messages:
-        return {}
-    rows = Message.objects.filter(session_id=messages[0].session_id)
-    parents = {message.parent_id for message in messages}
-    beside = Q(parent_id__in=parents - {None})
-    if None in parents:
-        beside |= Q(parent_id=None)
-    siblings: dict[UUID | None, list[UUID]] = {}
-    for message_id, parent_id in rows.filter(beside).order_by("id").values_list("id", "parent_id"):
-        siblings.setdefault(parent_id, []).append(message_id)
-    return siblings

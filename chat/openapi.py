@@ -486,6 +486,10 @@ messages = describe(
         operation_id="listMessages",
         tags=["Messages"],
         summary="List the messages of a conversation",
+        description=(
+            "The messages of the chosen branch, or of every branch. A page has at most `limit` messages and "
+            "a megabyte of text, but at least one message; `next` leads to the rest."
+        ),
         parameters=[
             SESSION_ID,
             OpenApiParameter(
@@ -493,6 +497,18 @@ messages = describe(
                 str,
                 description="`all` lists every branch, not only the chosen one.",
             ),
+            OpenApiParameter(
+                "order", str, enum=["asc", "desc"], description="Oldest first, the default, or newest first."
+            ),
+            OpenApiParameter(
+                "before",
+                OpenApiTypes.UUID,
+                description=(
+                    "Only messages before this one. Without `order` and `after`: those just before it, "
+                    "oldest first, and `next` leads further up."
+                ),
+            ),
+            OpenApiParameter("after", OpenApiTypes.UUID, description="Only messages after this one."),
             CURSOR,
             limit(1000, 200),
         ],

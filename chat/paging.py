@@ -12,6 +12,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 M = TypeVar("M", bound=Model)
+P = TypeVar("P")
 
 
 def page(
@@ -28,19 +29,26 @@ def page(
     `cursor_of` gives the values that place a row; `after` keeps the rows behind
     them, raising `ValueError` or `IndexError` for values that it never gave.
     """
-    limit = _limit(request, default, most)
-    if text := request.query_params.get("cursor"):
-        try:
-            rows = after(rows, _decode(text))
-        except (ValueError, IndexError, OverflowError):
-            raise ValidationError({"cursor": [_("This cursor is not valid.")]}) from None
-    found = list(rows[: limit + 1])
+    limit = limit_of(request, default, most)
+    rest = cursor_place(request, lambda values: after(rows, values))
+    found = list((rows if rest is None else rest)[: limit + 1])
     more = len(found) > limit
     found = found[:limit]
-    return found, _encode(cursor_of(found[-1])) if more else None
+    return found, encode_cursor(cursor_of(found[-1])) if more else None
 
 
-def _limit(request: Request, default: int, most: int) -> int:
+def cursor_place(request: Request, read: Callable[[list[str]], P]) -> P | None:
+    """Return what `read` makes of the values of the request's cursor, if it has one."""
+    text = request.query_params.get("cursor")
+    if not text:
+        return None
+    try:
+        return read(_decode(text))
+    except (ValueError, IndexError, OverflowError):
+        raise ValidationError({"cursor": [_("This cursor is not valid.")]}) from None
+
+
+def limit_of(request: Request, default: int, most: int) -> int:
     text = request.query_params.get("limit")
     if text is None:
         return default
@@ -49,7 +57,7 @@ def _limit(request: Request, default: int, most: int) -> int:
     return int(text)
 
 
-def _encode(values: list[str]) -> str:
+def encode_cursor(values: list[str]) -> str:
     return base64.urlsafe_b64encode("|".join(values).encode()).decode().rstrip("=")
 
 

@@ -1,6 +1,7 @@
 """The shapes of the chat API. Keys are camelCase; what they mean is in the contract of the models."""
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.translation import get_language
@@ -10,6 +11,7 @@ from rest_framework import serializers
 
 from chat import faults
 from chat.models import ChatSession, Message, Mode
+from chat.siblings import Siblings
 from providers.text import clean_text
 
 
@@ -159,7 +161,11 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     finishReason = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     parentId = serializers.UUIDField(source="parent_id", allow_null=True)
-    siblings = serializers.SerializerMethodField()
+    siblings = serializers.SerializerMethodField(
+        help_text="The ids beside this one, itself included, oldest first: of many, the nearest."
+    )
+    siblingIndex = serializers.SerializerMethodField(help_text="Its place among all of them, from 0.")
+    siblingCount = serializers.SerializerMethodField(help_text="How many there are, itself included.")
 
     class Meta:
         model = Message
@@ -179,6 +185,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "error",
             "parentId",
             "siblings",
+            "siblingIndex",
+            "siblingCount",
         ]
 
     def get_finishReason(self, message: Message) -> str | None:
@@ -193,8 +201,17 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         )
 
     def get_siblings(self, message: Message) -> list[str]:
-        siblings = self.context.get("siblings", {}).get(message.parent_id, [message.id])
-        return [str(sibling) for sibling in siblings]
+        return [str(sibling) for sibling in self._siblings(message).nearby]
+
+    def get_siblingIndex(self, message: Message) -> int:
+        return self._siblings(message).index
+
+    def get_siblingCount(self, message: Message) -> int:
+        return self._siblings(message).count
+
+    def _siblings(self, message: Message) -> Siblings:
+        known: dict[UUID, Siblings] = self.context.get("siblings", {})
+        return known.get(message.id) or Siblings(0, 1, [message.id])
 
 
 class ModeSerializer(serializers.ModelSerializer[Mode]):

@@ -17,9 +17,10 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from chat import branches, faults, services
+from chat import faults, services
 from chat.markdown import to_html
 from chat.models import ChatSession, Message
+from chat.siblings import Siblings, siblings_of
 from providers.registry import PROVIDERS
 from providers.resolve import added_servers
 from providers.specs import ProviderSpec
@@ -41,8 +42,8 @@ SETTINGS_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Siblings:
-    """Where a message stands among the answers to the same message, or among its other wordings."""
+class Versions:
+    """Where a message stands among its siblings, and which are the next ones."""
 
     number: int
     count: int
@@ -55,7 +56,7 @@ class ShownMessage:
     message: Message
     # None: show the text as it is.
     html: SafeString | None
-    siblings: Siblings | None
+    siblings: Versions | None
     fault: str | Promise
     retryable: bool
     # Who answered; `None` where that provider is no longer there.
@@ -120,14 +121,14 @@ def show_all(messages: list[Message], *, at_end: bool) -> list[ShownMessage]:
 
     The newest are the ones that are read, so where not all can be parsed they are.
     """
-    beside = branches.siblings_of(messages)
+    beside = siblings_of(messages)
     added = added_servers(messages[0].session.user_id, {m.provider for m in messages}) if messages else {}
     left = PAGE_MARKDOWN_CHARS
     found = []
     for position, message in enumerate(reversed(messages)):
         left -= len(message.content)
         html = to_html(message.content) if left >= 0 and _is_markdown(message) else None
-        siblings = _siblings(message, beside.get(message.parent_id, []))
+        siblings = _versions(message, beside.get(message.id))
         provider = PROVIDERS.get(message.provider) or added.get(message.provider)
         found.append(_show(message, html, siblings, provider=provider, at_end=at_end and position == 0))
     return found[::-1]
@@ -141,7 +142,7 @@ def _is_markdown(message: Message) -> bool:
 def _show(
     message: Message,
     html: SafeString | None,
-    siblings: Siblings | None,
+    siblings: Versions | None,
     *,
     provider: ProviderSpec | None = None,
     at_end: bool,
@@ -158,15 +159,16 @@ def _show(
     )
 
 
-def _siblings(message: Message, ids: list[UUID]) -> Siblings | None:
-    if len(ids) < 2 or message.id not in ids:
+def _versions(message: Message, siblings: Siblings | None) -> Versions | None:
+    if siblings is None or siblings.count < 2:
         return None
-    index = ids.index(message.id)
-    return Siblings(
-        number=index + 1,
-        count=len(ids),
-        previous=ids[index - 1] if index else None,
-        next=ids[index + 1] if index + 1 < len(ids) else None,
+    nearby = siblings.nearby
+    at = nearby.index(message.id)
+    return Versions(
+        number=siblings.index + 1,
+        count=siblings.count,
+        previous=nearby[at - 1] if at else None,
+        next=nearby[at + 1] if at + 1 < len(nearby) else None,
     )
 
 

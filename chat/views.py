@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from chat import branches, deletions, openapi, refusals, runtime, services, streams
+from chat import branches, deletions, message_pages, openapi, refusals, runtime, services, streams
 from chat.answers import STOPPED, Outlet, running
 from chat.events import START, EventId, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, MessageQuerySet, Mode
@@ -34,6 +34,7 @@ from chat.serializers import (
     SessionSerializer,
     TitleSerializer,
 )
+from chat.siblings import siblings_of
 from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
 from providers.resolve import resolve
@@ -427,23 +428,12 @@ class BranchView(AsyncAPIView):
 
 @openapi.messages
 class SessionMessagesView(AsyncAPIView):
-    """The chosen branch of a conversation, oldest first; `?branches=all` lists every branch."""
+    """The messages of a conversation: those of the chosen branch, or of every branch."""
 
     def get(self, request: Request, session_id: str) -> Response:
-        session = own_session(request, session_id)
-        messages = session.messages.order_by("id")
-        if request.query_params.get("branches") != "all":
-            messages = messages.chosen()
-        found, after = page(
-            request,
-            messages,
-            after=lambda rows, values: rows.filter(id__gt=UUID(values[0])),
-            cursor_of=lambda message: [str(message.id)],
-            default=200,
-            most=1000,
-        )
-        siblings = branches.siblings_of(found)
-        serializer = MessageSerializer(found, many=True, context={"siblings": siblings})
+        found, after = message_pages.read(request, own_session(request, session_id))
+        context = {"siblings": siblings_of(found)}
+        serializer = MessageSerializer(found, many=True, context=context)
         return Response({"messages": serializer.data, "next": after})
 
 

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from chat import branches
+from chat.message_pages import take
 from chat.models import ChatSession, Message, MessageQuerySet
 
 PAGE_MESSAGES = 100
@@ -61,11 +60,11 @@ def _branch(session: ChatSession, of: UUID | None) -> tuple[MessageQuerySet, UUI
     return messages.filter(pk__in=branches.branch_of(session.id, of)), of
 
 
-def _newest(rows: QuerySet[Message], count: int) -> tuple[list[Message], bool]:
-    found = list(rows.order_by("-id")[: count + 1])
-    return found[:count][::-1], len(found) > count
+def _newest(rows: MessageQuerySet, count: int) -> tuple[list[Message], bool]:
+    page = take(rows, count, newest_first=True)
+    return page.messages[::-1], page.last_of_more is not None
 
 
-def _oldest(rows: QuerySet[Message], count: int) -> tuple[list[Message], bool]:
-    found = list(rows.order_by("id")[: count + 1])
-    return found[:count], len(found) > count
+def _oldest(rows: MessageQuerySet, count: int) -> tuple[list[Message], bool]:
+    page = take(rows, count)
+    return page.messages, page.last_of_more is not None
