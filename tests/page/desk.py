@@ -58,6 +58,20 @@ class Desk:
         return self.user.messages(self.session_id)
 
 
+def at_rest(page: "Page") -> float:
+    """Wait until the page has not scrolled for some frames, and return where it is."""
+    place: float = page.evaluate("""new Promise((done) => {
+        let last = scrollY, still = 0;
+        const look = () => {
+            still = scrollY === last ? still + 1 : 0;
+            last = scrollY;
+            if (still < 12) requestAnimationFrame(look); else done(last);
+        };
+        requestAnimationFrame(look);
+    })""")
+    return place
+
+
 def until(page: "Page", expression: str) -> None:
     """Wait until it is true. Playwright's own way would evaluate in the page, which its policy forbids."""
     for _ in range(600):

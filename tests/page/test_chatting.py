@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import FLAGS, NAMES, new_context, sign_in
-from tests.page.desk import Desk, until
+from tests.page.desk import Desk, at_rest, until
 from tests.real_model import RealModel
 from tests.upstream import Cut, Hold, Reasoning
 
@@ -69,10 +69,11 @@ def test_a_real_model_answers_word_by_word(desk: Desk, real_model: RealModel, me
         }).observe(document.body, { childList: true, characterData: true, subtree: true });
     """)
     desk.send(message)
-    desk.page.wait_for_timeout(4000)
-    if desk.live().count():  # it can go on for long
-        desk.page.click("#send")
-    ended = desk.page.locator(".answer:is([data-status=complete], [data-status=stopped])")
+    over = ".answer:is([data-status=complete], [data-status=stopped])"
+    until(desk.page, f"window.seen.size > 12 || document.querySelector('{over}') !== null")
+    # It can go on for long. In one step: it can also end at this very moment.
+    desk.page.evaluate("document.querySelector('[data-live]') && document.querySelector('#send').click()")
+    ended = desk.page.locator(over)
     expect(ended).to_be_visible(timeout=30_000)
 
     real_model.wait_until_idle()
@@ -151,9 +152,10 @@ def test_the_reader_who_scrolled_away_is_left_alone(desk: Desk):
     page = desk.page
     until(page, "scrollY > 0 && innerHeight + scrollY > document.documentElement.scrollHeight - 100")
     page.mouse.move(700, 400)
+    end = page.evaluate("scrollY")
     page.mouse.wheel(0, -1500)
-    page.wait_for_timeout(300)
-    place = page.evaluate("scrollY")
+    until(page, f"scrollY < {end}")
+    place = at_rest(page)
 
     model.release()
     desk.answer()
@@ -173,7 +175,7 @@ def by_scrollbar(page: "Page") -> None:
     # A thumb that is dragged moves the page by a little, and by a little more.
     for _time in range(3):
         page.evaluate("document.scrollingElement.scrollTop -= 30")
-        page.wait_for_timeout(50)
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def wait_for_lines(page: "Page", *, more: int) -> None:
@@ -190,8 +192,7 @@ def test_the_reader_can_leave_the_end_of_an_answer_that_never_pauses(desk: Desk,
     until(page, "innerHeight + scrollY > document.documentElement.scrollHeight - 100")
 
     leave(page)
-    page.wait_for_timeout(500)
-    place = page.evaluate("scrollY")
+    place = at_rest(page)
     wait_for_lines(page, more=20)
 
     assert abs(page.evaluate("scrollY") - place) < 5

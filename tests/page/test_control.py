@@ -1,9 +1,8 @@
 """What a person does with messages: another wording, another answer, another branch, none at all."""
 
-import time
-
 from playwright.sync_api import expect
 
+from tests import waiting
 from tests.page.desk import Desk
 
 
@@ -155,10 +154,7 @@ def test_leaving_the_page_deletes_what_was_to_be_deleted(desk: Desk):
     session = desk.session_id
     page.get_by_role("button", name="Delete the answer").click()
     page.goto(f"{desk.server.base_url}/history")
-    deadline = time.monotonic() + 10
-    while len(desk.user.messages(session)) > 1:
-        assert time.monotonic() < deadline, "the answer was never deleted"
-        time.sleep(0.1)
+    waiting.until(lambda: len(desk.user.messages(session)) == 1, every=0.1)
     desk.open(f"/c/{session}")
 
     expect(page.locator(".message")).to_have_count(1)

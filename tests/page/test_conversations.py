@@ -1,11 +1,11 @@
 """The list of conversations: found, renamed, pinned, archived, deleted and not, in all tabs."""
 
 import re
-import time
 
 import httpx
 from playwright.sync_api import Locator, expect
 
+from tests import waiting
 from tests.browser import new_context, sign_in
 from tests.page.desk import Desk
 from tests.server import User
@@ -37,10 +37,7 @@ def act(desk: Desk, session_id: str, what: str) -> None:
 
 
 def wait_until_gone(user: User, session_id: str) -> None:
-    deadline = time.monotonic() + 10
-    while user.get(f"/api/chat/sessions/{session_id}").status_code != 404:
-        assert time.monotonic() < deadline, "the conversation was never deleted"
-        time.sleep(0.1)
+    waiting.until(lambda: user.get(f"/api/chat/sessions/{session_id}").status_code == 404, every=0.1)
 
 
 # --- renaming, pinning, archiving ----------------------------------------------------------------------

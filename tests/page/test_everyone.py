@@ -185,7 +185,7 @@ def test_the_drawer_of_a_phone(desk: Desk):
     desk.open("/")
     desk.page.locator("[data-drawer=open]").click()
     desk.page.locator("#sidebar .drawer-close").wait_for()
-    desk.page.wait_for_timeout(300)
+    desk.page.evaluate(SETTLED)
     find_nothing(desk.page, widths=(375, 320))
 
 
@@ -253,7 +253,7 @@ def test_whatever_is_touched_is_large_enough(desk: Desk):
     none_too_small()
     desk.page.keyboard.press("Escape")
     desk.page.locator("[data-drawer=open]").tap()
-    desk.page.wait_for_timeout(300)
+    desk.page.evaluate(SETTLED)
     none_too_small()
 
 

@@ -1,9 +1,10 @@
 """What somebody meets who has just registered."""
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser import sign_in
+from tests.page.desk import at_rest
 
 
 @pytest.fixture
@@ -13,11 +14,16 @@ def newcomer(page, sqlite_server):
 
 
 def test_a_suggestion_is_answered_as_soon_as_it_can_be(newcomer):
-    newcomer.route("**/chat/page*.js", lambda route: (newcomer.wait_for_timeout(1500), route.continue_()))
-    newcomer.reload(wait_until="commit")
+    held: list[Route] = []
+    newcomer.route("**/chat/page*.js", lambda route: held.append(route))
+    with newcomer.expect_request("**/chat/page*.js"):
+        newcomer.reload(wait_until="commit")
     suggestion = newcomer.locator("[data-suggestion]").first
     words = suggestion.inner_text()
     suggestion.click()
+    newcomer.unroute("**/chat/page*.js")
+    for route in held:
+        route.continue_()
 
     newcomer.locator(".message.answer[data-status=complete]").wait_for()
     expect(newcomer.locator(".message.user .bubble")).to_have_text(words)
@@ -51,7 +57,5 @@ def test_every_provider_that_is_offered_is_there(newcomer):
 
 @pytest.mark.parametrize("page", [{"viewport": {"width": 375, "height": 667}}], indirect=True)
 def test_a_phone_begins_at_the_top(newcomer):
-    newcomer.wait_for_timeout(300)
-
-    assert newcomer.evaluate("scrollY") == 0
+    assert at_rest(newcomer) == 0
     expect(newcomer.get_by_role("heading", name="What would you like to know?")).to_be_in_viewport()

@@ -17,11 +17,13 @@ def test_faults_in_a_page_are_noticed(browser):
     faults = Faults()
     faults.watch(page)
 
-    page.set_content(
-        '<meta http-equiv="Content-Security-Policy" content="img-src \'none\'">'
-        '<img src="data:image/gif;base64,AAAA"><script>setTimeout(() => { throw new Error("oops") })</script>'
-    )
-    page.wait_for_timeout(200)
+    refused = page.expect_console_message(lambda message: "Content Security Policy" in message.text)
+    with page.expect_event("pageerror"), refused:
+        page.set_content(
+            '<meta http-equiv="Content-Security-Policy" content="img-src \'none\'">'
+            '<img src="data:image/gif;base64,AAAA">'
+            '<script>setTimeout(() => { throw new Error("oops") })</script>'
+        )
     context.close()
 
     assert any("oops" in fault for fault in faults)
