@@ -126,6 +126,15 @@ class TestsThread(Executor):
 
 
 @pytest.fixture(autouse=True)
+def _texts_are_english() -> Iterator[None]:
+    """Read texts of this process in English, whatever language an earlier test has left behind."""
+    from django.utils import translation
+
+    with translation.override("en"):
+        yield
+
+
+@pytest.fixture(autouse=True)
 def _in_db_joins_the_transaction(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep `in_db` inside the transaction that a test rolls back; `transaction=True` leaves it as it is."""
     mark = request.node.get_closest_marker("django_db")
