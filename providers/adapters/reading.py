@@ -342,9 +342,9 @@ def _number(value: Any) -> int | None:
     try:
         if isinstance(value, str) and len(value) <= _MOST_DIGITS:
             value = float(value)
-        return int(value) if isinstance(value, float) else None
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 # Where several answers were made, the number of the one that was asked for; it may be left out.

@@ -405,7 +405,7 @@ async def test_a_tag_is_text_where_reasoning_has_a_field_of_its_own():
             },
             Usage(12, 291, 290),
         ),
-        ({"prompt_tokens": None, "completion_tokens": "7"}, None),
+        ({"prompt_tokens": None, "completion_tokens": "7"}, Usage(None, 7)),
         ("lots", None),
         ({"prompt_tokens": 4, "completion_tokens_details": 1}, Usage(4)),
     ],
