@@ -68,6 +68,8 @@ class User(AbstractUser):
         choices=[("light", _("Light")), ("dark", _("Dark"))],
         help_text=_("Empty: as the device is set."),
     )
+    # How much of a new conversation of theirs is sent to the model; chosen with the last one.
+    context = models.CharField(max_length=10, default="recent", editable=False)
     # How often this person has signed out everywhere; see `get_session_auth_hash`.
     sign_out_count = models.PositiveIntegerField(default=0, editable=False)
 

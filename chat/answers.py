@@ -23,6 +23,7 @@ import orjson
 
 from chat import events, faults, metrics
 from chat.events import Position
+from chat.history import Context
 from providers.base import Adapter, ChatRequest, Finished, FinishReason, ReasoningDelta, TextDelta, Usage
 from providers.errors import ProviderError, ProviderTimeout
 
@@ -71,6 +72,8 @@ class Opening:
     session_id: UUID
     user_message_id: UUID | None
     title: str
+    # How much of the conversation the model was sent; unknown of answers from before it was stored.
+    context: Context | None = None
 
     def encode(self, position: Position, *, reset: bool = False) -> bytes:
         """Return the `session` event; with `reset`, who has some of the text already must forget it."""
@@ -79,6 +82,7 @@ class Opening:
             "messageId": str(self.message_id),
             "userMessageId": str(self.user_message_id) if self.user_message_id else None,
             "title": self.title,
+            "context": self.context.data() if self.context else None,
         }
         if reset:
             data["reset"] = True

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from chat.history import Context
 from chat.ids import uuid7
 
 
@@ -54,6 +55,13 @@ class ChatSessionQuerySet(models.QuerySet["ChatSession"]):
         return self.filter(Q(title__icontains=text) | models.Exists(hits))
 
 
+class ContextChoice(models.TextChoices):
+    """How much of a conversation is sent to the model."""
+
+    RECENT = "recent", _("the latest messages")
+    FULL = "full", _("as much as the model takes")
+
+
 class ChatSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(
@@ -63,6 +71,9 @@ class ChatSession(models.Model):
     provider = models.CharField(_("provider"), max_length=50)
     model = models.CharField(_("model"), max_length=200)
     mode = models.CharField(_("mode"), max_length=50, default="normal")
+    context = models.CharField(
+        _("sent to the model"), max_length=10, choices=ContextChoice.choices, default=ContextChoice.RECENT
+    )
     archived = models.BooleanField(_("archived"), default=False)
     pinned = models.BooleanField(_("pinned"), default=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -144,6 +155,11 @@ class Message(models.Model):
     response_time = models.PositiveIntegerField(_("response time, ms"), null=True, blank=True)
     first_token_time = models.PositiveIntegerField(_("time to first token, ms"), null=True, blank=True)
     reasoning_time = models.PositiveIntegerField(_("time spent thinking, ms"), null=True, blank=True)
+    # Of an answer: how many messages the model was sent for it, the question included, how many earlier
+    # ones it was not sent, and the first that it was.
+    context_sent = models.PositiveIntegerField(_("messages sent"), null=True, blank=True)
+    context_omitted = models.PositiveIntegerField(_("earlier messages not sent"), null=True, blank=True)
+    context_first = models.UUIDField(_("first message sent"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     # The process that runs this answer, and whether somebody asked it to stop.
     worker_id = models.UUIDField(null=True, blank=True, editable=False)
@@ -171,6 +187,13 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.id}"
+
+    @property
+    def context(self) -> Context | None:
+        """Return how much of the conversation the model was sent for this answer."""
+        if self.context_sent is None or self.context_first is None:
+            return None
+        return Context(self.context_sent, self.context_omitted or 0, self.context_first)
 
 
 class IdempotencyKey(models.Model):

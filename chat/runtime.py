@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from chat import checkpoints, endings, leases, services, streams
+from chat import admission, checkpoints, endings, leases, services, streams
 from chat.answers import INTERRUPTED, Outcome, RunningAnswer, running
 from chatproject.db import in_db
 from providers import transport
@@ -227,5 +227,5 @@ def _ping_idle(now: float) -> None:
 
 
 def _purge(others: Iterable[Callable[[], object]]) -> None:
-    for purge in (leases.purge, services.purge_idempotency_keys, *others):
+    for purge in (leases.purge, admission.purge_idempotency_keys, *others):
         purge()

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models import Count, Q
 
+from chat.context import COLUMNS
 from chat.models import ChatSession, IdempotencyKey, Message, Mode
 from chatproject.prepared import Both, Insert, Select, Sql, Together, Update
 
@@ -31,7 +32,7 @@ BUSY = Select(
 )
 
 NEW_SESSION = Insert(
-    lambda session, user, title, provider, model, mode, now: [
+    lambda session, user, title, provider, model, mode, context, now: [
         ChatSession(
             id=session,
             user_id=user,
@@ -39,21 +40,38 @@ NEW_SESSION = Insert(
             provider=provider,
             model=model,
             mode=mode,
+            context=context,
             created_at=now,
             updated_at=now,
         )
     ]
 )
 TOUCH = Update(
-    lambda session, user, title, provider, model, mode, now: (
+    lambda session, user, title, provider, model, mode, context, now: (
         ChatSession.objects.filter(pk=session, user_id=user),
-        {"title": title, "provider": provider, "model": model, "mode": mode, "updated_at": now},
+        {
+            "title": title,
+            "provider": provider,
+            "model": model,
+            "mode": mode,
+            "context": context,
+            "updated_at": now,
+        },
     )
 )
 
 
 def _pending(
-    session: Any, answer: Any, question: Any, provider: Any, model: Any, worker: Any, now: Any
+    session: Any,
+    answer: Any,
+    question: Any,
+    provider: Any,
+    model: Any,
+    worker: Any,
+    now: Any,
+    sent: Any,
+    omitted: Any,
+    first: Any,
 ) -> Message:
     return Message(
         id=answer,
@@ -65,16 +83,19 @@ def _pending(
         model=model,
         worker_id=worker,
         created_at=now,
+        context_sent=sent,
+        context_omitted=omitted,
+        context_first=first,
     )
 
 
 ANSWER = Insert(
-    lambda session, answer, question, provider, model, worker, now: [
-        _pending(session, answer, question, provider, model, worker, now)
+    lambda session, answer, question, provider, model, worker, now, sent, omitted, first: [
+        _pending(session, answer, question, provider, model, worker, now, sent, omitted, first)
     ]
 )
 QUESTION_AND_ANSWER = Insert(
-    lambda session, answer, question, provider, model, worker, now, parent, message: [
+    lambda session, answer, question, provider, model, worker, now, sent, omitted, first, parent, message: [
         Message(
             id=question,
             session_id=session,
@@ -83,7 +104,7 @@ QUESTION_AND_ANSWER = Insert(
             content=message,
             created_at=now,
         ),
-        _pending(session, answer, question, provider, model, worker, now),
+        _pending(session, answer, question, provider, model, worker, now, sent, omitted, first),
     ]
 )
 BEGIN = Both(NEW_SESSION, QUESTION_AND_ANSWER)
@@ -109,10 +130,7 @@ def newest(count: int) -> Select[Any]:
     """Return what reads so many messages of a session's chosen branch, the newest first."""
     return Select(
         lambda session: (
-            Message.objects.filter(session_id=session)
-            .chosen()
-            .order_by("-id")
-            .values_list("id", "role", "status", "content")[:count]
+            Message.objects.filter(session_id=session).chosen().order_by("-id").values_list(*COLUMNS)[:count]
         )
     )
 

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from chat import branches, deletions, message_pages, openapi, refusals, runtime, services, streams
+from chat import admission, branches, deletions, message_pages, openapi, refusals, runtime, services, streams
 from chat.answers import STOPPED, Outlet, running
 from chat.events import START, EventId, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, MessageQuerySet, Mode
@@ -35,6 +35,7 @@ from chat.serializers import (
     TitleSerializer,
 )
 from chat.siblings import siblings_of
+from chat.titles import NEW_CHAT
 from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
 from providers.resolve import resolve
@@ -66,7 +67,9 @@ class AnswerView(AsyncAPIView):
 
     content_negotiation_class = StreamNegotiation
 
-    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+    def open(
+        self, request: Request, asked: admission.Asked, **kwargs: Any
+    ) -> services.Turn | admission.Replay:
         """Validate the request and open its turn."""
         raise NotImplementedError
 
@@ -74,7 +77,7 @@ class AnswerView(AsyncAPIView):
         if runtime.draining:
             raise refusals.ShuttingDown
         turn = self.open(request, asked_by(request, **kwargs), **kwargs)
-        if isinstance(turn, services.Replay):
+        if isinstance(turn, admission.Replay):
             if not Message.objects.filter(pk=turn.message_id).exists():
                 raise refusals.MessageNotFound  # deleted since
             return self.go_on(place_in(request, turn))
@@ -105,7 +108,7 @@ def last_event(request: Request) -> EventId | None:
     return parse_id(request.headers.get("Last-Event-ID", "").strip())
 
 
-def place_in(request: Request, turn: services.Replay) -> EventId:
+def place_in(request: Request, turn: admission.Replay) -> EventId:
     """Return where a repeat goes on: a client that repeats a request by itself says what it has already."""
     first = EventId(turn.message_id, turn.start)
     last = last_event(request)
@@ -129,13 +132,13 @@ class Begun:
         return streams.follow(self.answer, self.answer.start, self.outlet)
 
 
-def asked_by(request: Request, **kwargs: Any) -> services.Asked:
+def asked_by(request: Request, **kwargs: Any) -> admission.Asked:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise refusals.IdempotencyKeyInvalid
-    print_ = services.fingerprint(request.path, request.data) if key else ""
+    print_ = admission.fingerprint(request.path, request.data) if key else ""
     limit = {"group": "answers", "key": str(request.user.pk), "rate": settings.CHAT_RATE_LIMIT}
-    return services.Asked(
+    return admission.Asked(
         request.user,
         lambda: limits.count(request, **limit),
         key or "",
@@ -160,7 +163,9 @@ class StreamView(AnswerView):
             _let_in(request)
             raise
 
-    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+    def open(
+        self, request: Request, asked: admission.Asked, **kwargs: Any
+    ) -> services.Turn | admission.Replay:
         data = _valid(AskSerializer, request)
         session_id = session_id_of(data["sessionId"]) if data.get("sessionId") else None
         if not asked.key and (begun := _begun_before(request, data["message"], session_id)):
@@ -184,7 +189,7 @@ def _let_in(request: Request) -> None:
         raise AuthenticationFailed
 
 
-def _begun_before(request: Request, message: str, session_id: UUID | None) -> services.Replay | None:
+def _begun_before(request: Request, message: str, session_id: UUID | None) -> admission.Replay | None:
     """Return the answer that this very request has begun before, going by the last event that is named.
 
     Libraries that repeat a cut POST by themselves send that, but no key. It may also be a header that
@@ -198,14 +203,16 @@ def _begun_before(request: Request, message: str, session_id: UUID | None) -> se
     answers = answers.filter(parent__role=Message.Role.USER, parent__content=message)
     # Without a conversation the request began one.
     answers = answers.filter(session_id=session_id) if session_id else answers.filter(parent__parent=None)
-    return services.Replay(last.message_id, START) if answers.exists() else None
+    return admission.Replay(last.message_id, START) if answers.exists() else None
 
 
 @openapi.regenerate
 class RegenerateView(AnswerView):
     """Answer the same user message again; the earlier answer is kept beside the new one."""
 
-    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+    def open(
+        self, request: Request, asked: admission.Asked, **kwargs: Any
+    ) -> services.Turn | admission.Replay:
         data = _valid(RegenerateSerializer, request)
         message_id = message_id_of(data["messageId"]) if data.get("messageId") else None
         return services.open_regeneration(
@@ -221,7 +228,9 @@ class RegenerateView(AnswerView):
 class EditView(AnswerView):
     """Begin a new branch with another wording of a user message."""
 
-    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+    def open(
+        self, request: Request, asked: admission.Asked, **kwargs: Any
+    ) -> services.Turn | admission.Replay:
         data = _valid(EditSerializer, request)
         return services.open_edit(
             asked, message_id=message_id_of(kwargs["message_id"]), message=data["message"]
@@ -232,7 +241,9 @@ class EditView(AnswerView):
 class ContinueView(AnswerView):
     """Go on where a cut answer ended; the same message grows."""
 
-    def open(self, request: Request, asked: services.Asked, **kwargs: Any) -> services.Turn | services.Replay:
+    def open(
+        self, request: Request, asked: admission.Asked, **kwargs: Any
+    ) -> services.Turn | admission.Replay:
         return services.open_continuation(asked, message_id=message_id_of(kwargs["message_id"]))
 
 
@@ -347,7 +358,7 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
         services.get_mode(data["mode"])
         session = ChatSession.objects.create(
             user=request.user,  # type: ignore[misc]  # IsAuthenticated let them in
-            title=data["title"] or services.NEW_CHAT,
+            title=data["title"] or NEW_CHAT,
             provider=data["provider"],
             model=data["model"],
             mode=data["mode"],

@@ -12,6 +12,8 @@ Role = Literal["system", "user", "assistant"]
 class ChatMessage:
     role: Role
     content: str
+    # Everything up to this message will be sent again as it is: a provider that is told may keep it.
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)

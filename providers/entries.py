@@ -56,3 +56,19 @@ def extra_body(access: ProviderAccess, model: str) -> dict[str, Any]:
         return dict(access.extra_body)
     rows = {row.model.lower(): row.extra_body for row in WITH_BODY.objects(access.spec.id)}
     return merged(catalogue.find(rows, model) or {}, access.extra_body)
+
+
+# How many tokens a model of which nobody has said more is taken to read.
+UNKNOWN_WINDOW = 16_384
+# Estimates are rough: so much of the window stays free.
+MARGIN = 0.1
+
+
+def reading_budget(spec: ProviderSpec, model: str, wanted: int | None) -> int:
+    """Return how many tokens a question may take, its history included, so that the answer fits as well."""
+    entry = known(spec.id, model, stated(spec))
+    window = entry.context_window or UNKNOWN_WINDOW
+    limits = [limit for limit in (wanted, entry.max_output_tokens) if limit is not None]
+    # Some models may write all that they can read: nobody would want them to read nothing for it.
+    answer = min(*limits, window // 2) if limits else window // 4
+    return int(window * (1 - MARGIN)) - answer

@@ -24,6 +24,7 @@ from ..errors import BrokenStream, ProviderError
 from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events
+from ..turns import in_turns
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
@@ -54,6 +55,10 @@ _BOTH = re.compile(r"temperature.{1,20}top_p|top_p.{1,20}temperature", re.S)
 _TOO_MANY = re.compile(r"max_tokens: \d+ > (\d+)")
 # What was asked and what may be answered have to fit together.
 _TOO_LONG = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ \d+ > (\d+)")
+# A server that speaks the protocol in part may not know caching, or take texts as strings alone.
+_NO_BLOCKS = re.compile(r"cache_control|(content|system).{1,80}string|string.{1,80}(content|system)", re.S)
+_CACHE = {"type": "ephemeral"}
+_PARAGRAPHS = "\n\n"
 
 _FINISH = {
     "end_turn": FinishReason.STOP,
@@ -110,14 +115,15 @@ class AnthropicAdapter:
 
 def build_body(request: ChatRequest) -> dict[str, Any]:
     most = request.max_output_tokens or _DEFAULT_MOST
+    messages = in_turns(request.messages)
     body: dict[str, Any] = {
         "model": request.model,
         "max_tokens": most,
-        "messages": _turns(request.messages),
+        "messages": _turns(messages),
         "stream": True,
     }
-    if system := [message.content for message in request.messages if message.role == "system"]:
-        body["system"] = "\n\n".join(system)
+    if system := [message for message in messages if message.role == "system"]:
+        body["system"] = _text(system)
     budget = _THINKING_TOKENS.get(request.reasoning_effort or "")
     if budget is not None and most > _LEAST_THINKING:
         # Thinking takes the default temperature only, and less than the whole limit.
@@ -133,19 +139,21 @@ def _sampling(request: ChatRequest) -> dict[str, float]:
     return {name: value for name, value in wanted.items() if value is not None}
 
 
-def _turns(messages: tuple[ChatMessage, ...]) -> list[dict[str, str]]:
-    """Return the conversation as the protocol wants it: the user first, then in turns, none empty."""
-    turns: list[dict[str, str]] = []
-    for message in messages:
-        if message.role == "system" or not message.content.strip():
-            continue
-        if turns and turns[-1]["role"] == message.role:
-            turns[-1]["content"] += f"\n\n{message.content}"
-        elif turns or message.role == "user":
-            turns.append({"role": message.role, "content": message.content})
-    if turns and turns[-1]["role"] == "assistant":
-        turns[-1]["content"] = turns[-1]["content"].rstrip()
-    return turns
+def _turns(messages: list[ChatMessage]) -> list[dict[str, Any]]:
+    turns = [message for message in messages if message.role != "system"]
+    if turns and turns[-1].role == "assistant":
+        # The answer goes on right behind it, and the protocol refuses blanks there.
+        turns[-1] = replace(turns[-1], content=turns[-1].content.rstrip())
+    return [{"role": turn.role, "content": _text([turn])} for turn in turns]
+
+
+def _text(messages: list[ChatMessage]) -> str | list[dict[str, Any]]:
+    """Return texts as one, or as blocks of which some say that the provider may keep all up to their end."""
+    if not any(message.keep for message in messages):
+        return _PARAGRAPHS.join(message.content for message in messages)
+    plain = [{"type": "text", "text": message.content} for message in messages]
+    marked = zip(plain, messages, strict=True)
+    return [block | ({"cache_control": _CACHE} if message.keep else {}) for block, message in marked]
 
 
 def repair(body: dict[str, Any], fault: ProviderError, request: ChatRequest, tried: set[str]) -> bool:
@@ -157,6 +165,7 @@ def repair(body: dict[str, Any], fault: ProviderError, request: ChatRequest, tri
         _fewer_tokens(body, fault, request, tried)
         or _adaptive(body, fault, request)
         or _not_both(body, fault)
+        or _plain(body, fault)
         or _without(body, fault, request)
     )
 
@@ -196,6 +205,17 @@ def _not_both(body: dict[str, Any], fault: ProviderError) -> bool:
         return False
     del body["top_p"]
     return True
+
+
+def _plain(body: dict[str, Any], fault: ProviderError) -> bool:
+    """Send plain texts to a server that does not know the marks of what it may keep."""
+    if not _NO_BLOCKS.search(fault.detail):
+        return False
+    holders = [(message, "content") for message in body["messages"]] + [(body, "system")]
+    marked = [(holder, name) for holder, name in holders if isinstance(holder.get(name), list)]
+    for holder, name in marked:
+        holder[name] = _PARAGRAPHS.join(block["text"] for block in holder[name])
+    return bool(marked)
 
 
 def _without(body: dict[str, Any], fault: ProviderError, request: ChatRequest) -> bool:

@@ -15,7 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.models import RateCounter
 from accounts.tokens import access_token, pair
-from chat import leases, refusals, services
+from chat import admission, leases, refusals, services
 from chat.events import START
 from chat.models import ChatSession, Message, Mode
 from chatproject import limits
@@ -38,23 +38,23 @@ def session() -> ChatSession:
 
 def opened(session: ChatSession, session_id: UUID | None) -> services.Turn:
     # To count takes a moment, in which others come.
-    turn = ask(services.Asked(session.user, lambda: time.sleep(0.02)), session_id)
+    turn = ask(admission.Asked(session.user, lambda: time.sleep(0.02)), session_id)
     assert isinstance(turn, services.Turn)
     return turn
 
 
-def ask(asked: services.Asked, session_id: UUID | None = None) -> services.Turn | services.Replay:
+def ask(asked: admission.Asked, session_id: UUID | None = None) -> services.Turn | admission.Replay:
     return services.open_turn(
         asked, message="Hi", provider="demo", model="demo", mode="normal", session_id=session_id
     )
 
 
-def asked_by_program(session: ChatSession, **more: Any) -> services.Asked:
+def asked_by_program(session: ChatSession, **more: Any) -> admission.Asked:
     """Return who asks with a bearer token, and is counted along with what is read."""
     token = access_token(pair(session.user)["access"])
     request = RequestFactory().post("/api/chat/stream")
     counting = limits.counting(request, group="answers", key=str(session.user.pk), rate="2/h")
-    return services.Asked(token.named, pytest.fail, counting=counting, admits=token.admits, **more)
+    return admission.Asked(token.named, pytest.fail, counting=counting, admits=token.admits, **more)
 
 
 def outcomes(session: ChatSession, session_id: UUID | None, count: int) -> Counter[str]:
@@ -108,7 +108,7 @@ def test_what_was_changed_while_the_lock_was_waited_for_is_seen(session: ChatSes
         turn = future.result()
 
     assert turn.opening.title == "another title"
-    assert [message.content for message in turn.request.messages] == ["said meanwhile", "Hi"]
+    assert [message.content for message in turn.request.messages] == ["said meanwhile\n\nHi"]
     assert list(said.children.values_list("pk", flat=True)) == [turn.opening.user_message_id]
 
 
@@ -152,7 +152,7 @@ def test_a_repeated_request_is_not_counted(session: ChatSession) -> None:
 
     again = [ask(asked_by_program(session, **key)) for _ in range(5)]
 
-    assert again == [services.Replay(begun.opening.message_id, START)] * 5
+    assert again == [admission.Replay(begun.opening.message_id, START)] * 5
     assert RateCounter.objects.get().count == 1
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
-from chat import answers, deletions, refusals, services
+from chat import admission, answers, deletions, refusals, services
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
 
@@ -44,7 +44,7 @@ def test_deleting_what_somebody_else_has_deleted_changes_nothing(session: ChatSe
 def test_a_deleted_message_cannot_be_edited_or_continued(session: ChatSession) -> None:
     messages = said(session, 4)
     deletions.delete_message(messages[2])
-    asked = services.Asked(session.user, lambda: None)
+    asked = admission.Asked(session.user, lambda: None)
 
     with pytest.raises(refusals.MessageNotFound):
         services.open_edit(asked, message_id=messages[2].pk, message="again")
@@ -57,7 +57,7 @@ def test_an_answer_that_was_wrongly_taken_for_abandoned_is_not_continued_while_i
 ) -> None:
     _, answer = said(session, 2)
     Message.objects.filter(pk=answer.pk).update(status="interrupted", provider="demo", model="demo")
-    asked = services.Asked(session.user, lambda: None)
+    asked = admission.Asked(session.user, lambda: None)
     running: Any = answers.running
     monkeypatch.setitem(running, answer.pk, None)
 
@@ -69,7 +69,7 @@ def test_an_answer_that_was_wrongly_taken_for_abandoned_is_not_continued_while_i
 
 
 def test_a_repeat_gets_its_answer_though_the_provider_is_gone_by_now(session: ChatSession) -> None:
-    asked = services.Asked(session.user, lambda: None, key="k", fingerprint="f")
+    asked = admission.Asked(session.user, lambda: None, key="k", fingerprint="f")
     turn = services.open_turn(
         asked, message="Hi", provider="demo", model="demo", mode="normal", session_id=session.pk
     )
@@ -79,7 +79,7 @@ def test_a_repeat_gets_its_answer_though_the_provider_is_gone_by_now(session: Ch
         asked, message="Hi", provider="openai", model="demo", mode="gone", session_id=session.pk
     )
 
-    assert isinstance(again, services.Replay)
+    assert isinstance(again, admission.Replay)
     assert again.message_id == turn.opening.message_id
 
 
@@ -89,8 +89,8 @@ def test_a_continuation_sends_no_more_of_the_history_than_any_other_request(
     settings.CHAT_HISTORY_LIMIT = 4
     messages = said(session, 8)
     Message.objects.filter(pk=messages[-1].pk).update(status="interrupted", provider="demo", model="demo")
-    turn = services.open_continuation(services.Asked(session.user, lambda: None), message_id=messages[-1].pk)
+    turn = services.open_continuation(admission.Asked(session.user, lambda: None), message_id=messages[-1].pk)
 
     assert isinstance(turn, services.Turn)
     sent = [message.content for message in turn.request.messages if message.role != "system"]
-    assert sent == ["message 5", "message 6", "message 7", services.CONTINUE_PROMPT]
+    assert sent == ["message 6", "message 7", services.CONTINUE_PROMPT]

@@ -26,7 +26,7 @@ def test_events_come_in_the_order_of_the_contract(alice: User, upstream: Upstrea
     assert set(answer.names) == {"session", "reasoning", "message", "done"}
     assert answer.text == "Hello, 世界 🌍"
     assert answer.reasoning == "Hm, yes."
-    assert set(answer.session) == {"type", "sessionId", "messageId", "userMessageId", "title"}
+    assert set(answer.session) == {"type", "sessionId", "messageId", "userMessageId", "title", "context"}
     assert answer.session["title"] == "Say hello to the world, in Chinese too"
     assert answer.done["messageId"] == answer.session["messageId"]
     assert answer.done["status"] == "complete"
@@ -102,10 +102,10 @@ def test_the_model_is_sent_the_latest_messages_in_order(alice: User, upstream: U
 
     sent = model.requests[-1].body["messages"]
 
-    assert len(sent) == 20
+    # Of 25 messages the oldest ten are dropped at once.
+    assert [message["content"] for message in sent[::2]] == [f"message {n}" for n in range(5, 13)]
+    assert sent[1::2] == [{"role": "assistant", "content": "ok"}] * 7
     assert sent[-1] == {"role": "user", "content": "message 12"}
-    assert sent[0] == {"role": "assistant", "content": "ok"}
-    assert [message["content"] for message in sent[1::2]] == [f"message {n}" for n in range(3, 13)]
     assert model.requests[-1].body["temperature"] == 0.7
 
 
@@ -117,7 +117,7 @@ def test_failed_answers_are_not_sent_to_the_model(alice: User, upstream: Upstrea
 
     sent = [message["content"] for message in good.requests[-1].body["messages"]]
 
-    assert sent == ["first", "fine", "second", "third"]
+    assert sent == ["first", "fine", "second\n\nthird"]
 
 
 def test_a_new_message_moves_the_conversation_to_the_top(alice: User) -> None:
