@@ -1,7 +1,7 @@
 """What somebody meets who has just registered."""
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.browser import sign_in
 from tests.page.desk import at_rest
@@ -14,16 +14,14 @@ def newcomer(page, sqlite_server):
 
 
 def test_a_suggestion_is_answered_as_soon_as_it_can_be(newcomer):
-    held: list[Route] = []
-    newcomer.route("**/chat/page*.js", lambda route: held.append(route))
+    newcomer.route("**/chat/page*.js", lambda route: None)
     with newcomer.expect_request("**/chat/page*.js"):
         newcomer.reload(wait_until="commit")
     suggestion = newcomer.locator("[data-suggestion]").first
     words = suggestion.inner_text()
+    expect(suggestion).to_be_disabled()
+    newcomer.unroute("**/chat/page*.js")  # lets go of what was held
     suggestion.click()
-    newcomer.unroute("**/chat/page*.js")
-    for route in held:
-        route.continue_()
 
     newcomer.locator(".message.answer[data-status=complete]").wait_for()
     expect(newcomer.locator(".message.user .bubble")).to_have_text(words)
