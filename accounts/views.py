@@ -35,6 +35,7 @@ class PublicView(AsyncAPIView):
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    compresses = False  # most of them answer with tokens
 
 
 class RegisterView(PublicView):
@@ -130,6 +131,8 @@ class MeView(AsyncAPIView):
 
 
 class PasswordView(AsyncAPIView):
+    compresses = False  # it answers with tokens
+
     @extend_schema(
         operation_id="changePassword",
         tags=["Accounts"],

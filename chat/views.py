@@ -330,6 +330,7 @@ def own_session(request: Request, session_id: str) -> ChatSession:
 class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ignore[misc]  # as_view
     """The caller's own conversations."""
 
+    revalidates = True
     serializer_class = SessionSerializer
     lookup_url_kwarg = "session_id"
 
@@ -441,6 +442,8 @@ class BranchView(AsyncAPIView):
 class SessionMessagesView(AsyncAPIView):
     """The messages of a conversation: those of the chosen branch, or of every branch."""
 
+    revalidates = True
+
     def get(self, request: Request, session_id: str) -> Response:
         found, after = message_pages.read(request, own_session(request, session_id))
         context = {"siblings": siblings_of(found)}
@@ -468,6 +471,8 @@ class MessageView(AsyncAPIView):
 @openapi.modes
 class ModesView(AsyncAPIView):
     """The ways of answering that can be chosen."""
+
+    revalidates = True
 
     def get(self, request: Request) -> Response:
         modes = list(Mode.objects.filter(enabled=True))

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from chatproject.conditional import finish
 from chatproject.db import in_db
 
 
@@ -49,6 +50,10 @@ class AsyncAPIView(APIView):
     # The methods that see to it themselves that a bearer token still lets its holder in: there,
     # `request.user` has nothing but a key before `request.auth.admits` has been asked.
     admits_users: frozenset[str] = frozenset()
+    # Whether what GET gives has an ETag, so that a client can ask whether it is still the same.
+    revalidates = False
+    # Not where a response holds a secret beside what the client has sent: its length would tell of it.
+    compresses = True
 
     @classmethod
     def as_view(cls, *args: Any, **initkwargs: Any) -> Callable[..., Any]:  # type: ignore[override]
@@ -82,7 +87,7 @@ class Continuation(HttpResponseBase):
 
     def __init__(
         self,
-        view: APIView,
+        view: AsyncAPIView,
         then: Callable[[], Awaitable[Response | HttpResponseBase]],
         *,
         begin: Callable[[], None] | None = None,
@@ -119,13 +124,23 @@ def _respond(
     if isinstance(response, Continuation) and response.begin is not None:
         # From here: whoever waits for this unit hears of its end two turns of the event loop later.
         loop.call_soon_threadsafe(response.begin)
-    return plain(response) if isinstance(response, Response) else response
+    if isinstance(response, Response):
+        response = plain(response)
+    elif not isinstance(response, HttpResponse):
+        return response
+    return _finished(view.cls, request, response)  # type: ignore[attr-defined]  # set by `as_view`
 
 
-def _render(view: APIView, response: Response) -> HttpResponse:
+def _finished(
+    view: AsyncAPIView | type[AsyncAPIView], request: HttpRequest | Request, response: HttpResponse
+) -> HttpResponse:
+    return finish(request, response, revalidates=view.revalidates, compresses=view.compresses)
+
+
+def _render(view: AsyncAPIView, response: Response) -> HttpResponse:
     request = view.request
     finished = view.finalize_response(request, response, *view.args, **view.kwargs)
-    return plain(finished)
+    return _finished(view, request, plain(finished))
 
 
 def plain(response: Response) -> HttpResponse:

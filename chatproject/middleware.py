@@ -29,6 +29,7 @@ from django.utils.decorators import sync_and_async_middleware
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation.trans_real import parse_accept_lang_header
 
+from chatproject import limits
 from chatproject.errors import refusal, speaks_json
 
 logger = logging.getLogger(__name__)
@@ -79,15 +80,17 @@ def best_language(accepted: str) -> str:
 
 def _sized(response: HttpResponseBase) -> HttpResponseBase:
     """Say how long the body is; where there cannot be one, nothing is said of it."""
-    if response.status_code == 204:
+    if response.status_code in {204, 304}:
         response.headers.pop("Content-Type", None)
     elif not response.streaming and "Content-Length" not in response.headers:
         response.headers["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
     return response
 
 
-def _finish(response: HttpResponseBase, language: str) -> HttpResponseBase:
+def _finish(request: HttpRequest, response: HttpResponseBase, language: str) -> HttpResponseBase:
     headers = response.headers
+    for name, value in limits.headers_of(request, response.status_code).items():
+        headers[name] = value
     headers.setdefault("Content-Language", language)
     patch_vary_headers(response, ["Accept-Language", "Authorization", "Cookie"])
     headers.setdefault("Cache-Control", "no-store")
@@ -109,7 +112,7 @@ def api_middleware(
                 return _sized(await get_response(request))
             language = best_language(request.headers.get("Accept-Language", ""))
             with translation.override(language):
-                return _finish(refused(request) or await get_response(request), language)
+                return _finish(request, refused(request) or await get_response(request), language)
 
         return in_async
 
@@ -118,7 +121,7 @@ def api_middleware(
             return _sized(get_response(request))
         language = best_language(request.headers.get("Accept-Language", ""))
         with translation.override(language):
-            return _finish(refused(request) or get_response(request), language)
+            return _finish(request, refused(request) or get_response(request), language)
 
     return in_sync
 

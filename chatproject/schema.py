@@ -35,6 +35,7 @@ class SchemaView(AsyncAPIView):
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
+    revalidates = True
     renderer_classes = (
         OpenApiJsonRenderer2,
         OpenApiJsonRenderer,
@@ -76,8 +77,10 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
         parameters = operation.setdefault("parameters", [])
         parameters.append({"$ref": "#/components/parameters/AcceptLanguage"})
         for status, response in operation["responses"].items():
-            _add_headers(status, response)
+            _add_headers(status, response, is_limited="429" in operation["responses"])
             _describe_stream(response)
+        if operation["operationId"] in REVALIDATED:
+            _add_revalidation(operation)
         _add_links(operation)
     result["paths"] |= OTHER_PATHS
     components = result["components"]
@@ -85,7 +88,7 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
         schema = components["schemas"][name]
         schema["required"] = sorted(schema["properties"])
     components["schemas"]["Readiness"] = READINESS
-    components["parameters"] = {"AcceptLanguage": ACCEPT_LANGUAGE}
+    components["parameters"] = {"AcceptLanguage": ACCEPT_LANGUAGE, "IfNoneMatch": IF_NONE_MATCH}
     components["headers"] = HEADERS
     components["securitySchemes"]["metricsToken"] = METRICS_TOKEN
     return result
@@ -121,10 +124,23 @@ def _refusal(status: int, code: str, text: Text) -> Json:
     return {"description": DESCRIPTIONS[status], "content": {"application/json": content}}
 
 
-def _add_headers(status: str, response: Json) -> None:
-    for name, statuses in (("Retry-After", {"429", "503"}), ("WWW-Authenticate", {"401"})):
-        if status in statuses:
-            response.setdefault("headers", {})[name] = {"$ref": f"#/components/headers/{name}"}
+def _add_headers(status: str, response: Json, *, is_limited: bool) -> None:
+    names = [
+        name
+        for name, statuses in (("Retry-After", {"429", "503"}), ("WWW-Authenticate", {"401"}))
+        if status in statuses
+    ]
+    if is_limited and (status.startswith("2") or status == "429"):
+        names += RATE_LIMIT_HEADERS
+    for name in names:
+        response.setdefault("headers", {})[name] = {"$ref": f"#/components/headers/{name}"}
+
+
+def _add_revalidation(operation: Json) -> None:
+    operation["parameters"].append({"$ref": "#/components/parameters/IfNoneMatch"})
+    etag = {"ETag": {"$ref": "#/components/headers/ETag"}}
+    operation["responses"]["200"].setdefault("headers", {}).update(etag)
+    operation["responses"]["304"] = {"description": "Nothing has changed.", "headers": etag}
 
 
 def _describe_stream(response: Json) -> None:
@@ -176,8 +192,28 @@ ACCEPT_LANGUAGE: Json = {
     "description": "The language of texts for people: `zh-hans` or `en`. Without it, the server's own.",
     "schema": {"type": "string"},
 }
-HEADERS: Json = {
+RATE_LIMIT_HEADERS: Json = {
+    "X-RateLimit-Limit": {
+        "description": "How many of these requests are let in within the present span of time.",
+        "schema": {"type": "integer"},
+    },
+    "X-RateLimit-Remaining": {"description": "How many are left.", "schema": {"type": "integer"}},
+    "X-RateLimit-Reset": {
+        "description": "Seconds until the count starts again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+}
+# Their views have `revalidates`.
+REVALIDATED = {"listSessions", "getSession", "listMessages", "listModes", "listProviders", "listModels"}
+IF_NONE_MATCH: Json = {
+    "name": "If-None-Match",
+    "in": "header",
+    "description": "The `ETag` of what you have: where it has not changed, the status is 304.",
+    "schema": {"type": "string"},
+}
+HEADERS: Json = RATE_LIMIT_HEADERS | {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "ETag": {"description": "Changes with the body.", "schema": {"type": "string"}},
     "WWW-Authenticate": {"description": "What would be accepted.", "schema": {"type": "string"}},
 }
 METRICS_TOKEN: Json = {

@@ -60,6 +60,8 @@ class NeedsNoConfig(ApiError):
 
 
 class ProvidersView(AsyncAPIView):
+    revalidates = True
+
     @extend_schema(operation_id="listProviders", tags=["Providers"], responses=ProviderListSerializer)
     def get(self, request: Request) -> Response:
         """List every provider and every added server that there is here, and whether it can be used."""
@@ -120,6 +122,8 @@ class ConfigView(AsyncAPIView):
 
 
 class ModelsView(AsyncAPIView):
+    revalidates = True
+
     @extend_schema(
         operation_id="listModels",
         tags=["Providers"],

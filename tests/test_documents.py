@@ -52,6 +52,7 @@ def test_the_guides_curl_examples_work_as_printed(sqlite_server, tmp_path):
     shown = run(["bash", "-e", "-c", code_of(API_GUIDE, "sh", sqlite_server)], tmp_path)
 
     assert '"stopped":true' in shown
+    assert "\n304\n" in shown or "}304\n" in shown
     assert '{"error"' not in shown
     # One for the answer that was picked up, two for the one that was asked for twice, three for the branches.
     assert len(re.findall(r'^data: .*"status":"complete"', shown, re.MULTILINE)) == 7

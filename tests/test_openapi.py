@@ -50,6 +50,17 @@ def routes(patterns: Any = None, prefix: str = "/") -> Iterator[tuple[str, set[s
             yield path, set(names) & METHODS
 
 
+def views_of(patterns: Any, prefix: str = "/") -> Iterator[tuple[str, Any]]:
+    """Give every route under /api with its view, where that is one of the API."""
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            if path.startswith("/api"):
+                yield from views_of(pattern.url_patterns, path)
+        elif hasattr(view := getattr(pattern.callback, "cls", None), "revalidates"):
+            yield re.sub(r"<str:(\w+)>", lambda found: "{" + camel(found[1]) + "}", path), view
+
+
 def camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
@@ -172,6 +183,20 @@ def test_headers_that_matter_are_described(document):
     for name, operation in operations(document):
         if name.partition(" ")[2] not in OPERATIONS | {"/api/docs"}:
             assert {"$ref": "#/components/parameters/AcceptLanguage"} in operation["parameters"], name
+
+
+def test_what_can_be_asked_for_again_is_described(document):
+    described = {
+        path: {method for method, operation in methods.items() if "304" in operation["responses"]}
+        for path, methods in document["paths"].items()
+    }
+    views = {path: view for path, view in views_of(get_resolver().url_patterns) if path != "/api/schema"}
+
+    assert {path for path, view in views.items() if view.revalidates} == {
+        path for path, methods in described.items() if methods == {"get"}
+    }
+    limited = document["paths"]["/api/chat/stream"]["post"]["responses"]
+    assert all("X-RateLimit-Remaining" in limited[status]["headers"] for status in ("200", "429"))
 
 
 def test_a_stream_is_as_described(document, sqlite_server):
