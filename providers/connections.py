@@ -31,7 +31,10 @@ MAX_HEADERS = 200
 MAX_OVERHEAD = 1 << 20
 MAX_OVERHEAD_PER_BYTE = 2
 # So much of a body waits for its reader before no more is taken from the server.
-MAX_WAITING = 256 << 10
+MAX_WAITING = 64 << 10
+# So much of it is given to its reader before others have their turn: a body can cost far more to read than
+# to send.
+PORTION = 8 << 10
 # So much of a request is handed over at once: encrypting a large one in one go would hold everybody up.
 SLICE = 128 << 10
 # An unused connection is kept for so long. Most servers keep theirs longer.
@@ -244,6 +247,8 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self._received = self._body_bytes = self._waiting = self._heads = 0
+        # What has been taken out of the pieces and not been given to the reader yet, from here on.
+        self._rest, self._rest_at = b"", 0
         self._headers: Headers = []
         self._head: Head | None = None
         self._to_the_close = self._complete = self._keeps = False
@@ -270,7 +275,13 @@ class Connection(asyncio.Protocol):
         return self._head
 
     async def read(self) -> bytes:
-        """Return what has come of the body since the last time, or else next; nothing at its end."""
+        """Return what has come of the body since the last time, or else next; nothing at its end.
+
+        Of much, only a portion is returned, and the next one after a turn of the event loop.
+        """
+        if self._rest:
+            await asyncio.sleep(0)
+            return self._portion()
         pieces = self._pieces
         while not pieces:
             if self._fault is not None:
@@ -280,10 +291,23 @@ class Connection(asyncio.Protocol):
             await self._something()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
+        if len(data) > PORTION:
+            self._rest, self._rest_at = data, 0
+            return self._portion()
         self._waiting = 0
         if self._paused:
             self._pause(False)
         return data
+
+    def _portion(self) -> bytes:
+        portion = self._rest[self._rest_at : self._rest_at + PORTION]
+        self._rest_at += len(portion)
+        self._waiting -= len(portion)
+        if self._rest_at >= len(self._rest):
+            self._rest = b""
+            if self._paused and self._waiting <= MAX_WAITING:
+                self._pause(False)
+        return portion
 
     def fail(self, fault: httpx.HTTPError) -> None:
         """End the exchange, and the connection with it; what has come before can still be read."""
@@ -304,6 +328,7 @@ class Connection(asyncio.Protocol):
         """Wait for the next request for so long, if this connection can take one; then hang up."""
         self._parser = self.taker = None
         self._pieces.clear()
+        self._rest = b""
         if not self.is_usable:
             return False
         self._timer = self._loop.call_later(seconds, self.abort)

@@ -64,10 +64,52 @@ async def test_what_comes_all_at_once_is_read_to_its_end():
     assert link.paused
 
     async with asyncio.timeout(10):
-        assert len(await connection.read()) == 1_000_000
-        assert await connection.read() == b""
+        assert await read_whole(connection) == b"x" * 1_000_000
     assert not link.paused
     assert connection.rest(10)
+
+
+async def read_whole(connection):
+    data = b""
+    while portion := await connection.read():
+        data += portion
+    return data
+
+
+async def test_others_have_their_turn_between_the_portions_of_much():
+    connection, _ = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    connection.data_received(b"x" * 250_000)
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    since = 0
+    for _ in range(250_000 // connections.PORTION):
+        assert len(await connection.read()) == connections.PORTION
+        assert turns > since or not since
+        since = turns
+    counting.cancel()
+
+    connection.data_received(b"y" * 1000)
+    assert (await connection.read()).count(b"y") == 0
+    assert await connection.read() == b"y" * 1000
+
+
+async def test_what_is_left_of_an_answer_is_not_read_as_the_next_one():
+    connection, _ = stood()
+    await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 20000\r\n\r\n" + b"x" * 20_000)
+    await connection.read()
+    assert connection.rest(10)
+
+    await asked(connection, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nnew")
+
+    assert await read_whole(connection) == b"new"
 
 
 @pytest.mark.parametrize("behind", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"nonsense"])
