@@ -15,6 +15,7 @@ from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
+from accounts import sign_ins
 from accounts.models import User
 from accounts.refusals import CsrfFailed, OtherUser
 from accounts.tokens import AccessToken, TokenError, access_token, active_user, holder
@@ -37,6 +38,7 @@ class BearerAuthentication(BaseAuthentication):
             token = access_token(credentials)
         except TokenError as exc:
             raise AuthenticationFailed from exc
+        request._request.sign_in = sign_ins.by_token(token)  # type: ignore[attr-defined]  # for what may last
         if request.method in getattr(request.parser_context.get("view"), "admits_users", ()):
             return token.named, token
         user = holder(token)
@@ -62,6 +64,7 @@ class SessionCookieAuthentication(BaseAuthentication):
         enforce_csrf(request._request)
         if request.headers.get(PAGE_OF, str(user.pk)) != str(user.pk):
             raise OtherUser
+        request._request.sign_in = sign_ins.by_session(session, user)  # type: ignore[attr-defined]
         return user, session
 
 

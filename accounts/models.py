@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
-from django.utils.crypto import salted_hmac
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from accounts.usernames import fold
@@ -72,6 +72,8 @@ class User(AbstractUser):
     context = models.CharField(max_length=10, default="recent", editable=False)
     # How often this person has signed out everywhere; see `get_session_auth_hash`.
     sign_out_count = models.PositiveIntegerField(default=0, editable=False)
+    # The sign-in that the last such change, or change of the password, was made by; see `accounts.sign_ins`.
+    kept_sign_in = models.CharField(max_length=64, blank=True, default="", editable=False)
 
     # AbstractUser's own manager is meant to be replaced by one of the same kind.
     objects = AccountManager()  # type: ignore[misc]
@@ -87,10 +89,25 @@ class User(AbstractUser):
             lock(User.objects.filter(pk=self.pk))
             return super().delete(*args, **kwargs)
 
-    def sign_out_everywhere(self) -> None:
-        """End every session and token there is; what is signed in from now on works."""
-        User.objects.filter(pk=self.pk).update(sign_out_count=models.F("sign_out_count") + 1)
-        self.refresh_from_db(fields=["sign_out_count"])
+    def sign_out_everywhere(self, keep: str = "") -> None:
+        """End every session and token there is, but for what the sign-in `keep` is reading just now."""
+        with transaction.atomic():
+            now = User.objects.select_for_update().get(pk=self.pk)
+            self.password, self.sign_out_count = now.password, now.sign_out_count + 1
+            self.keep(keep)
+            self.save(update_fields=["sign_out_count", "kept_sign_in"])
+
+    def keep(self, sign_in: str) -> None:
+        """Let the streams of one sign-in outlast this change of what sign-ins are bound to."""
+        self.kept_sign_in = self._mark_of(sign_in) if sign_in else ""
+
+    def keeps(self, sign_in: str) -> bool:
+        """Tell whether the last change has left this sign-in alone."""
+        return bool(self.kept_sign_in) and constant_time_compare(self.kept_sign_in, self._mark_of(sign_in))
+
+    def _mark_of(self, sign_in: str) -> str:
+        stamp = f"{sign_in} {self.get_session_auth_hash()}"
+        return salted_hmac("accounts.kept_sign_in", stamp, algorithm="sha256").hexdigest()
 
     def _get_session_auth_hash(self, secret: str | bytes | None = None) -> str:
         # Sessions and tokens are bound to this: it changes with the password, and now also on request.

@@ -8,6 +8,7 @@ from django.contrib.auth import login, update_session_auth_hash, views
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -20,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 from django.views.generic import FormView
 
-from accounts import looks
+from accounts import looks, sign_ins
 from accounts.forms import LoginForm, PasswordForm, RegisterForm, wait_of
 from accounts.models import User
 
@@ -122,7 +123,13 @@ class PasswordPage(Throttling, views.PasswordChangeView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, _("The password is changed. Every other sign-in has ended."))
-        return super().form_valid(form)
+        this = sign_ins.id_of(self.request.session)
+        sign_ins.remember(self.request.session, this)
+        with transaction.atomic():
+            response = super().form_valid(form)
+            form.user.keep(this)
+            form.user.save(update_fields=["kept_sign_in"])
+        return response
 
 
 @require_POST
@@ -145,7 +152,9 @@ def theme(request: HttpRequest) -> HttpResponse:
 def sign_out_everywhere(request: HttpRequest) -> HttpResponse:
     """End every session and token of a person; only the browser that asks stays signed in."""
     person = _person(request)
-    person.sign_out_everywhere()
+    this = sign_ins.id_of(request.session)
+    sign_ins.remember(request.session, this)
+    person.sign_out_everywhere(keep=this)
     update_session_auth_hash(request, person)
     messages.success(request, _("You are signed out everywhere but here."))
     return HttpResponseRedirect(reverse("settings"))

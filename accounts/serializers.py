@@ -99,7 +99,8 @@ class PasswordSerializer(serializers.Serializer[Any]):
             raise serializers.ValidationError({"current": [_("This is not your password.")]})
         check_password_strength(validated_data["new"], instance, field="new")
         instance.set_password(validated_data["new"])
-        instance.save(update_fields=["password"])
+        instance.keep(validated_data["sign_in"])
+        instance.save(update_fields=["password", "kept_sign_in"])
         return instance
 
 

@@ -21,6 +21,8 @@ from accounts.models import User
 from chatproject.prepared import Select
 
 PASSWORD_CLAIM = "pwd"  # noqa: S105 (the claim's name)
+# Which sign-in a token belongs to: all that follow from one pair share it.
+SIGN_IN_CLAIM = "sid"
 
 __all__ = [
     "AccessToken",
@@ -73,8 +75,9 @@ class BoundToken(tokens.Token):
         )
 
     @classmethod
-    def for_user(cls, user: User) -> Self:  # type: ignore[override]  # this project's users only
+    def for_user(cls, user: User, sign_in: str = "") -> Self:  # type: ignore[override]  # this project's users
         token = cls()
+        token[SIGN_IN_CLAIM] = sign_in or token[api_settings.JTI_CLAIM]
         token[api_settings.USER_ID_CLAIM] = str(user.pk)
         token[PASSWORD_CLAIM] = _password_mark(user)
         return token
@@ -149,7 +152,7 @@ def rotated(text: str) -> dict[str, str]:
     user = holder(token)
     if user is None or not token.end():
         raise TokenError("this token has ended")
-    return pair(user)
+    return pair(user, str(token.get(SIGN_IN_CLAIM) or ""))
 
 
 def end(text: str) -> None:
@@ -160,8 +163,9 @@ def end(text: str) -> None:
         return
 
 
-def pair(user: User) -> dict[str, str]:
-    refresh = RefreshToken.for_user(user)
+def pair(user: User, sign_in: str = "") -> dict[str, str]:
+    """Make a pair of tokens, of a new sign-in or of one that goes on."""
+    refresh = RefreshToken.for_user(user, sign_in)
     return {"access": str(refresh.access_token), "refresh": str(refresh)}
 
 

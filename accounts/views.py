@@ -12,7 +12,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import limits, refusals, tokens
+from accounts import limits, refusals, sign_ins, tokens
 from accounts.hashing import Busy, with_hashing
 from accounts.models import User
 from accounts.serializers import (
@@ -147,14 +147,16 @@ class PasswordView(AsyncAPIView):
         return Continuation(self, partial(self._change, serializer, request.auth))
 
     async def _change(self, serializer: PasswordSerializer, auth: object) -> Response:
-        user = await with_hashing(serializer.save)
+        user = await with_hashing(partial(serializer.save, sign_in=sign_ins.id_of(auth)))
         if isinstance(auth, SessionBase):
             await in_db(_keep, auth, user)
-        return Response(tokens.pair(user))
+        same = str(auth.get(tokens.SIGN_IN_CLAIM) or "") if isinstance(auth, tokens.AccessToken) else ""
+        return Response(tokens.pair(user, same))
 
 
 def _keep(session: SessionBase, user: User) -> None:
     """Leave the session signed in that changed the password; all others end."""
+    sign_ins.remember(session, sign_ins.id_of(session))
     session[HASH_SESSION_KEY] = user.get_session_auth_hash()
     session.save()
 

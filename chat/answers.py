@@ -102,6 +102,7 @@ class Outlet:
     """What a reader's pieces may take while it waits, once the server has said which way that is."""
 
     way: Way | None = None
+    left_at: Position | None = None  # what the reader had when it left
 
 
 # Whether it is reasoning, and the text.
@@ -397,6 +398,8 @@ class RunningAnswer:
                         reader.sent_at = loop.time()
         finally:
             self._readers.remove(reader)
+            if outlet is not None:
+                outlet.left_at = Position(reader.reasoning, reader.content)
 
     def _take(self, reader: Reader) -> bytes:
         """Encode what a reader has yet to take, or a portion of it; neighbours of one kind share an event."""

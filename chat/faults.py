@@ -20,6 +20,7 @@ INTERRUPTED = "interrupted"
 DELETED = "message_deleted"
 SHUTTING_DOWN = "shutting_down"
 SERVER_ERROR = "server_error"
+SIGNED_OUT = "signed_out"
 
 
 def _provider_errors(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
@@ -37,6 +38,8 @@ FAULTS: dict[str, Fault] = {
     DELETED: Fault(_("This message was deleted."), False),
     # Of this reader only: the answer itself goes on in another process.
     SHUTTING_DOWN: Fault(_("The server is restarting. Try again in a moment."), True),
+    # Of this reader only, too.
+    SIGNED_OUT: Fault(_("You were signed out. Sign in again to read on."), False),
     SERVER_ERROR: Fault(_("Something went wrong on the server. Try again."), True),
     "provider_not_configured": Fault(_("This provider is not configured."), False),
 }

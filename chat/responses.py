@@ -7,6 +7,8 @@ from django.http import StreamingHttpResponse
 from django.utils import translation
 
 from chat.answers import Outlet
+from chat.events import encode, parse_id
+from chat.faults import SIGNED_OUT, error_data
 
 
 class EventStreamResponse(StreamingHttpResponse):
@@ -32,6 +34,21 @@ class EventStreamResponse(StreamingHttpResponse):
         with translation.override(self._language):
             async with aclosing(self._events):
                 yield self._events
+
+    def signed_out(self, latest: bytes) -> bytes:
+        """Return the event that ends the stream of a reader who was signed out; the answer goes on.
+
+        `latest` is the last batch with an event in it that the response itself has sent. This event's id is
+        the place to go on from after signing in again.
+        """
+        _, _, last = latest.rpartition(b"\nid: ")
+        place = parse_id(last.removeprefix(b"id: ").partition(b"\n")[0].decode())
+        if place is None:
+            return b""
+        position = (self.outlet and self.outlet.left_at) or place.position
+        with translation.override(self._language):
+            data = {"messageId": str(place.message_id), **error_data(SIGNED_OUT)}
+        return encode("error", place.message_id, position, data)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         # Django closes only this outermost generator; ours would be left to the garbage collector.

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any
@@ -77,8 +77,13 @@ async def persist(work: Callable[[], bool]) -> bool:
         pause = min(pause * 2, 2)
 
 
-async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
-    """Begin the rhythm of this process; `purges` are what others want done now and then."""
+async def start(
+    *, purges: Iterable[Callable[[], object]] = (), beats: Iterable[Callable[[], Awaitable[None]]] = ()
+) -> None:
+    """Begin the rhythm of this process.
+
+    `purges` are what others want done now and then, and `beats` as often as stops are heard.
+    """
     global draining
     draining = streams.leaving = False
     transport.configure(
@@ -91,7 +96,8 @@ async def start(*, purges: Iterable[Callable[[], object]] = ()) -> None:
     )
     await in_db(leases.end_those_of_the_gone)
     await in_db(leases.interrupt_abandoned)
-    _rhythm[:] = [asyncio.create_task(beat) for beat in (_tick(purges), _keep_texts(), _ping())]
+    others = [_every_tick(beat) for beat in beats]
+    _rhythm[:] = [asyncio.create_task(beat) for beat in (_tick(purges), _keep_texts(), _ping(), *others)]
     _drain_on_sigterm()
 
 
@@ -192,6 +198,13 @@ async def _tick(purges: Iterable[Callable[[], object]]) -> None:
         if number % PURGE_TICKS == 0:
             async with _tried():
                 await in_db(_purge, purges)
+
+
+async def _every_tick(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        async with _tried():
+            await work()
 
 
 async def _keep_texts() -> None:

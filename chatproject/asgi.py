@@ -23,7 +23,7 @@ from django.urls import get_resolver  # noqa: E402
 from django.utils import translation  # noqa: E402
 from servestatic import ServeStaticASGI  # noqa: E402
 
-from accounts import counters, tokens  # noqa: E402
+from accounts import counters, open_streams, tokens  # noqa: E402
 from chat import runtime  # noqa: E402
 from chatproject.errors import PLAIN  # noqa: E402
 from chatproject.errors import body as error_body  # noqa: E402
@@ -81,7 +81,10 @@ def with_lifespan(app: App) -> App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await runtime.start(purges=[counters.purge_expired, tokens.purge_expired])
+                    await runtime.start(
+                        purges=[counters.purge_expired, tokens.purge_expired],
+                        beats=[open_streams.end_signed_out],
+                    )
                 except Exception:
                     logger.exception("the server could not start")
                     await send({"type": "lifespan.startup.failed", "message": "see the log"})

@@ -23,7 +23,10 @@ from django.urls import set_script_prefix
 from django.utils.log import log_response
 from django.utils.module_loading import import_string
 
-from chat.events import Last
+from accounts import open_streams
+from accounts.open_streams import OpenStream
+from accounts.sign_ins import SignIn
+from chat.events import PING, Last
 from chat.responses import EventStreamResponse
 from chatproject.db import quietest_lane
 from chatproject.errors import error_response
@@ -141,34 +144,49 @@ class ApiHandler(Handler):
         request.close()
         if response.status_code >= 400:
             log_response("%s: %s", response.reason_phrase, request.path, response=response, request=request)
+        sign_in = getattr(request, "sign_in", None)
         del request
         if isinstance(response, EventStreamResponse) and response.outlet is not None:
             response.outlet.way = way
-        await self._send(response, send)
+        await self._send(response, send, sign_in)
 
-    async def _send(self, response: HttpResponseBase, send: Any) -> None:
+    async def _send(self, response: HttpResponseBase, send: Any, sign_in: SignIn | None = None) -> None:
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         try:
             if isinstance(response, EventStreamResponse):
-                await self._send_events(response, send)
+                with open_streams.opened(sign_in) as stream:
+                    await self._send_events(response, send, stream)
             else:
                 await self.send_response(response, send)
         finally:
             response.close()
 
-    async def _send_events(self, response: EventStreamResponse, send: Any) -> None:
+    async def _send_events(self, response: EventStreamResponse, send: Any, stream: OpenStream | None) -> None:
+        """Send what the response yields to its end, or until its reader is signed out."""
         await send(_head(response))
-        async with response.batches() as batches:
-            async for batch in batches:
-                if len(batch) <= self.chunk_size:
-                    more = type(batch) is not Last
-                    await send({"type": "http.response.body", "body": batch, "more_body": more})
-                    if not more:
-                        return
-                    continue
-                for chunk, _ in self.chunk_bytes(batch):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body"})
+        latest, last, is_whole = b"", b"", True
+        try:
+            async with response.batches() as batches:
+                async for batch in batches:
+                    if batch is not PING:
+                        latest = batch
+                    is_whole = False
+                    if len(batch) <= self.chunk_size:
+                        more = type(batch) is not Last
+                        await send({"type": "http.response.body", "body": batch, "more_body": more})
+                        if not more:
+                            return
+                    else:
+                        for chunk, _ in self.chunk_bytes(batch):
+                            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                    is_whole = True
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if stream is None or not stream.is_signed_out or task is None or task.uncancel():
+                raise  # the client is gone
+            # What has been sent by half, or not at all, cannot be followed by where to go on.
+            last = response.signed_out(latest) if is_whole else b""
+        await send({"type": "http.response.body", "body": last})
 
 
 def _head(response: HttpResponseBase) -> dict[str, Any]:

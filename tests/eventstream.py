@@ -63,8 +63,8 @@ class EventReader:
         event = Event(fields["event"], data, fields["id"], time.monotonic())
         if data.get("type") != event.name:
             raise NotAnEventStream(f"the data of {event.name} says another type: {fields['data']!r}")
-        # `shutting_down` ends the connection only: its id is that of the place to go on from.
-        if event.name in {"done", "error"} and data.get("code") != "shutting_down":
+        # These end the connection only: their id is that of the place to go on from.
+        if event.name in {"done", "error"} and data.get("code") not in {"shutting_down", "signed_out"}:
             if event.id == self._last_id:
                 raise NotAnEventStream(f"the end has the id of another event: {event.id}")
         self._last_id = event.id
