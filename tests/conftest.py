@@ -240,8 +240,8 @@ _alive: list[Server] = []
 _log_sizes: pytest.StashKey[dict[Server, int]] = pytest.StashKey()
 
 
-def start_server(folder: Path, from_nothing: bool = False, /, **environ: str | None) -> Server:
-    server = Server(folder, from_nothing=from_nothing, **environ)
+def start_server(folder: Path, /, **environ: str | None) -> Server:
+    server = Server(folder, from_nothing=False, **environ)
     _alive.append(server)
     return server.start()
 
@@ -254,7 +254,7 @@ def end_server(server: Server) -> None:
 @pytest.fixture(scope="session")
 def sqlite_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The service as a newcomer has it: one process, SQLite, no Redis."""
-    server = start_server(tmp_path_factory.mktemp("sqlite") / "server", True)
+    server = start_server(tmp_path_factory.mktemp("sqlite") / "server")
     yield server
     end_server(server)
 
@@ -264,7 +264,7 @@ def postgres_server(
     postgres: services.PostgresServer, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """The service in production: two processes, PostgreSQL, Redis."""
-    url = postgres.create_database()
+    url = postgres.create_migrated_database()
     folder = tmp_path_factory.mktemp("postgres") / "server"
     server = start_server(folder, DATABASE_URL=url, REDIS_URL=redis_url, WEB_CONCURRENCY="2")
     yield server

@@ -18,14 +18,13 @@ from typing import Any, Self
 import httpx
 
 from tests import services
-from tests.environment import FOLDER, shut_out
+from tests.environment import shut_out
 from tests.eventstream import Answer, Event, EventReader
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 # The servers speak plain HTTP. Loading the usual certificates takes every new client 18 ms of CPU.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-COLLECTED = FOLDER / "static"
 ADMIN_PASSWORD = "an-administrator-for-tests"
 
 # Tests make many accounts and send many messages from one address. A test of a limit sets its own.
@@ -84,7 +83,6 @@ class Server:
             self._launch()
             try:
                 self._wait_until_ready()
-                self._keep_static_files()
                 return self
             except ServerDied:
                 if "address already in use" not in self.log().lower() or attempt == 2:
@@ -108,22 +106,14 @@ class Server:
         return [sys.executable, "-m", "chatproject.launch"]
 
     def _lend(self) -> None:
-        """Give a new server the static files that another one has collected, and a database with tables."""
+        """Give a new server static files that have been collected, and a database with tables."""
         data = self.folder / "data"
         if data.exists() or self._from_nothing:
             return
         data.mkdir(mode=0o700)
-        if COLLECTED.exists():
-            shutil.copytree(COLLECTED, data / "static")
+        shutil.copytree(services.collected_static(), data / "static")
         if "DATABASE_URL" not in self.environ:
             shutil.copy(services.migrated_sqlite(), data / "chat.sqlite3")
-
-    def _keep_static_files(self) -> None:
-        if not COLLECTED.exists():
-            draft = FOLDER / f"static-{secrets.token_hex(4)}"
-            shutil.copytree(self.folder / "data" / "static", draft)
-            with contextlib.suppress(OSError):  # another worker was faster
-                draft.rename(COLLECTED)
 
     def _wait_until_ready(self) -> None:
         assert self.process is not None

@@ -137,13 +137,28 @@ def migrated_sqlite() -> Path:
 
 def migrate(url: str) -> None:
     """Make the service's tables in an empty database."""
+    _prepare("from django.core.management import call_command as call; call('migrate', verbosity=0)", url)
+
+
+def collected_static() -> Path:
+    """Return a folder with the service's static files, to copy: collecting them takes three seconds."""
+
+    def make() -> str:
+        _prepare("from chatproject import static; static.collect()", f"sqlite:///{FOLDER}/unused.sqlite3")
+        return str(FOLDER / "prepared" / "static")
+
+    return Path(started_once("collected-static", make))
+
+
+def _prepare(code: str, database_url: str) -> None:
+    """Run `code` in a process that has the project's own settings."""
     environ = {
         "DJANGO_SETTINGS_MODULE": "chatproject.settings",
-        "SECRET_KEY": "for-making-tables-only-and-long-enough-for-that",
-        "DATA_DIR": str(FOLDER / "migrating"),
-        "DATABASE_URL": url,
+        "SECRET_KEY": "for-preparing-tests-only-and-long-enough-for-that",
+        "DATA_DIR": str(FOLDER / "prepared"),
+        "DATABASE_URL": database_url,
     }
-    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    command = [sys.executable, "-c", f"import django; django.setup(); {code}"]
     subprocess.run(command, cwd=PROJECT, env=os.environ | environ, check=True, capture_output=True)
 
 

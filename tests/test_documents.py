@@ -48,6 +48,7 @@ def test_the_walk_through_works_as_printed(sqlite_server, tmp_path, readme):
     assert shown.endswith('{"success":true}{"success":true}')
 
 
+@pytest.mark.long
 def test_the_guides_curl_examples_work_as_printed(sqlite_server, tmp_path):
     shown = run(["bash", "-e", "-c", code_of(API_GUIDE, "sh", sqlite_server)], tmp_path)
 

@@ -38,6 +38,7 @@ def own_postgres(tmp_path: Path) -> Iterator[PostgresServer]:
     server.pg_ctl("stop", "-m", "immediate")
 
 
+@pytest.mark.long
 def test_an_answer_outlives_a_database_that_is_away(
     make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
 ) -> None:
@@ -76,6 +77,7 @@ def test_an_answer_outlives_a_database_that_is_away(
     assert "Traceback" not in server.log()
 
 
+@pytest.mark.long
 def test_fifty_answers_outlive_an_immediate_restart(
     make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
 ) -> None:
@@ -102,6 +104,7 @@ def test_fifty_answers_outlive_an_immediate_restart(
         assert (stored["status"], stored["content"]) == ("complete", text)
 
 
+@pytest.mark.long
 def test_an_immediate_restart_costs_no_request_afterwards(
     make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
 ) -> None:

@@ -164,6 +164,7 @@ def test_hundreds_of_disconnects_leave_nothing_behind(
     assert user.stream("Hi", "custom", model).text == "one two three"
 
 
+@pytest.mark.long
 def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
     watched_server: Server, upstream: Upstream, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

@@ -32,6 +32,7 @@ def limited_server(request: pytest.FixtureRequest, make_server: MakeServer) -> S
     return make_server(**environ)
 
 
+@pytest.mark.long
 def test_exactly_twenty_of_two_hundred_are_let_through(limited_server: Server, upstream: Upstream) -> None:
     user = quick(limited_server.user(), upstream)
     model = upstream.script("ok")

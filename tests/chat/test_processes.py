@@ -36,6 +36,7 @@ def opened(stack: ExitStack, user: User, model: str, count: int) -> list[LiveStr
     return [stack.enter_context(user.streaming(f"Hi {n}", "custom", model)) for n in range(count)]
 
 
+@pytest.mark.long
 def test_sigterm_stores_every_answer_and_tells_every_reader(own_server: Server, upstream: Upstream) -> None:
     user = quick(own_server.user(), upstream)
     model = upstream.script("kept", Hold(), "never")
@@ -60,6 +61,7 @@ def test_sigterm_stores_every_answer_and_tells_every_reader(own_server: Server, 
         assert (stored["content"], stored["status"]) == ("kept", "interrupted")
 
 
+@pytest.mark.long
 def test_an_answer_that_ends_within_the_grace_time_is_whole(own_server: Server, upstream: Upstream) -> None:
     user = quick(own_server.user(), upstream)
     model = upstream.script("one ", Wait(0.6), "two")
@@ -77,6 +79,7 @@ def test_an_answer_that_ends_within_the_grace_time_is_whole(own_server: Server, 
     assert user.messages(session)[-1]["content"] == "one two"
 
 
+@pytest.mark.long
 def test_kill_9_leaves_nothing_streaming_and_loses_about_a_second(
     own_server: Server, upstream: Upstream
 ) -> None:
@@ -144,6 +147,7 @@ def test_who_starts_beside_another_on_sqlite_leaves_its_answers_alone(
     assert user.messages(session)[-1]["status"] == "complete"
 
 
+@pytest.mark.long
 def test_a_start_waits_for_nobody_who_writes_to_the_database(
     make_server: MakeServer, upstream: Upstream
 ) -> None:
@@ -231,6 +235,7 @@ def allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_takes_only_its_own_answers_with_it(
     make_server: MakeServer, postgres_url: str, upstream: Upstream
 ) -> None:
@@ -279,6 +284,7 @@ def test_no_worker_outlives_the_one_who_watches_over_it(
     assert (stored["content"], stored["status"]) == ("kept", "interrupted")
 
 
+@pytest.mark.long
 def test_a_frozen_process_lets_go_of_what_another_has_given_up(
     make_server: MakeServer, postgres_url: str, upstream: Upstream
 ) -> None:

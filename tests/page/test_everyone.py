@@ -189,6 +189,7 @@ def test_the_drawer_of_a_phone(desk: Desk):
     find_nothing(desk.page, widths=(375, 320))
 
 
+@pytest.mark.long
 @each_language
 def test_settings_and_history(desk: Desk):
     page = desk.page

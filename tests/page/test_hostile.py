@@ -76,6 +76,7 @@ def test_the_canary_hears_whoever_comes(canary: Canary):
     assert canary.heard[0].startswith(b"GET /x ")
 
 
+@pytest.mark.long
 def test_hostile_text_stays_text_everywhere(desk: Desk, canary: Canary):
     asked: list[str] = []
     desk.page.on("request", lambda request: asked.append(request.url))

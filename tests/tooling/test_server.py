@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import time
 
@@ -45,6 +46,21 @@ def status(pid: int) -> str:
             return file.read()
     except FileNotFoundError:
         return "State:\tZ"
+
+
+def test_a_first_start_makes_everything_it_needs(tmp_path):
+    server = Server(tmp_path / "server", from_nothing=True).start()
+    try:
+        page = server.client().get("/accounts/login")
+        [style] = re.findall(r'<link [^>]*href="(/static/[^"]+[.]css)"', page.text)[:1]
+        found = server.client().get(style)
+        sessions = server.admin().get("/api/chat/sessions").json()["sessions"]
+    finally:
+        server.kill()
+
+    assert re.search(r"[.][0-9a-f]{12}[.]css$", style)
+    assert (found.status_code, "immutable" in found.headers["cache-control"]) == (200, True)
+    assert sessions == []
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):
