@@ -11,8 +11,9 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    from chatproject import secret
+    from chatproject import private_files, secret
 
+    private_files.from_now_on()
     secret.use_stored(secret.data_folder())
     try:
         settings.INSTALLED_APPS  # noqa: B018 (loads the settings)

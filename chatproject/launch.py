@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from chatproject import secret
+from chatproject import private_files, secret
 
 OPEN_FILES = 65536
 
@@ -41,6 +41,7 @@ def main() -> None:
 
 def prepare_environment() -> Path:
     """Fill in what the environment leaves open, keep the secret, and load the settings."""
+    private_files.from_now_on()
     data_dir = secret.data_folder()
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,6 +64,9 @@ def prepare_environment() -> Path:
     import django
 
     django.setup()
+    from django.conf import settings
+
+    private_files.correct(data_dir, settings.DATABASES["default"])
     return data_dir
 
 

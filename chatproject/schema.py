@@ -64,6 +64,10 @@ class DocsView(SpectacularSwaggerSplitView):
     url_name = "schema"
     template_name = "api_docs.html"
 
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
+        """Tell the methods; what DRF tells besides cannot be shown by a template."""
+        return HttpResponse(status=204, headers={"Allow": "GET, HEAD, OPTIONS"})
+
 
 # --- what is true of all operations ------------------------------------------------------------------------
 

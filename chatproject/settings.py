@@ -138,7 +138,7 @@ if DATABASE["ENGINE"] == "django.db.backends.sqlite3":
     # FULL: what was told to be saved is still there after a power cut.
     DATABASE["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": 20,
+        "timeout": 10,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
     }
     DATABASE["CONN_MAX_AGE"] = None
@@ -166,7 +166,12 @@ REDIS_URL = env_secret("REDIS_URL")
 if REDIS_URL:
     if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
         raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
-    _redis = {"BACKEND": "django_redis.cache.RedisCache", "LOCATION": REDIS_URL}
+    _redis = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        # In seconds. By default a Redis that is silent is waited for without end.
+        "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 3, "SOCKET_TIMEOUT": 3},
+    }
     CACHES = {"default": _redis, "limits": _redis}
 else:
     CACHES = {
@@ -180,7 +185,10 @@ RATELIMIT_ENABLE = True
 RATELIMIT_CACHE_PREFIX = "rl:"
 RATELIMIT_HASH_ALGORITHM = hashlib.sha256
 # W001: our counter cache is unknown to django-ratelimit; tests show that it counts exactly.
-SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"]
+# security.W001, W002, W003: Django looks for its own names of the middleware for security, framing and CSRF.
+# Ours are its subclasses (`chatproject.middleware`), which leave the API alone. Without W001, Django asks for
+# nothing more about HTTPS: HSTS is set below, the redirect is the proxy's, subdomains are others' affair.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001", "security.W001", "security.W002", "security.W003"]
 
 # --- People ---------------------------------------------------------------------------------------
 

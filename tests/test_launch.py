@@ -1,6 +1,7 @@
 """What cannot start says why, in one line, and leaves nothing behind."""
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -9,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.conf import settings
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.security import SecurityMiddleware
+from django.utils.module_loading import import_string
 
 from tests import inside
 from tests.environment import shut_out
@@ -166,3 +172,26 @@ def test_runserver_streams_an_answer_and_restarts_on_a_change(tmp_path: Path) ->
         server._wait_until_ready()
     finally:
         server.kill()
+
+
+def test_djangos_check_of_a_deployment_is_silent(tmp_path: Path) -> None:
+    environ = {"HTTPS": "1", "ALLOWED_HOSTS": "chat.example.org", "SECRET_KEY": secrets.token_urlsafe(48)}
+    checked = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=PROJECT,
+        env=dict(os.environ)
+        | {"DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "chatproject.settings"}
+        | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+    assert "WARNINGS" not in checked.stdout + checked.stderr
+
+
+def test_the_middleware_whose_checks_are_silenced_is_there() -> None:
+    classes = [import_string(name) for name in settings.MIDDLEWARE if "Page" in name]
+    for base in (SecurityMiddleware, XFrameOptionsMiddleware, CsrfViewMiddleware):
+        assert any(issubclass(one, base) for one in classes)

@@ -245,6 +245,13 @@ def test_everybody_gets_the_document(sqlite_server, query, media_type, begins):
     assert response.text.startswith(begins)
 
 
+def test_the_page_can_be_asked_for_its_methods(sqlite_server):
+    with sqlite_server.client() as client:
+        response = client.options("/api/docs")
+
+    assert (response.status_code, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
 def test_the_page_shows_every_operation_under_the_security_policy(document, page, sqlite_server):
     page.goto(f"{sqlite_server.base_url}/api/docs")
     page.wait_for_selector(".opblock")
