@@ -23,14 +23,14 @@ SERVER_ERROR = "server_error"
 SIGNED_OUT = "signed_out"
 
 
-def _provider_errors(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
+def provider_errors(root: type[ProviderError]) -> Iterator[type[ProviderError]]:
     yield root
     for child in root.__subclasses__():
-        yield from _provider_errors(child)
+        yield from provider_errors(child)
 
 
 FAULTS: dict[str, Fault] = {
-    error.code: Fault(error.text, error.retryable) for error in _provider_errors(ProviderError)
+    error.code: Fault(error.text, error.retryable) for error in provider_errors(ProviderError)
 } | {
     INTERRUPTED: Fault(
         _("The server was restarted while it answered. What had arrived is kept; you can continue it."), True

@@ -20,6 +20,8 @@ from chat import refusals
 from chat.serializers import (
     AskSerializer,
     BranchSerializer,
+    ContextSerializer,
+    ContinueSerializer,
     EditSerializer,
     MessageErrorSerializer,
     MessageSerializer,
@@ -29,9 +31,11 @@ from chat.serializers import (
     SessionSerializer,
     TitleSerializer,
     UsageSerializer,
+    WholeAnswerSerializer,
 )
 from chatproject.errors import Throttled
 from chatproject.openapi import InvalidInput, SuccessSerializer, responses
+from providers.errors import ProviderError, ProviderOverloaded, ProviderTimeout
 from providers.openapi import PROVIDER_PATTERN
 from providers.resolve import ProviderKeyUnreadable, ProviderNotConfigured, ProviderUnknown
 
@@ -61,6 +65,7 @@ class SessionEvent(serializers.Serializer[Any]):
     messageId = serializers.UUIDField(help_text="The answer.")
     userMessageId = serializers.UUIDField(allow_null=True, help_text="What is being answered.")
     title = serializers.CharField(help_text="The conversation's.")
+    context = ContextSerializer(allow_null=True)  # type: ignore[assignment]  # DRF takes fields out of the class
     reset = serializers.BooleanField(
         required=False,
         help_text=(
@@ -186,7 +191,8 @@ STREAM_EXAMPLE = f"""\
 id: {_ANSWER}:0-0
 event: session
 data: {{"type":"session","sessionId":"01a0c3c9-6f6d-7d00-8000-4f1f0a6f7b11","messageId":"{_ANSWER}",\
-"userMessageId":"01a0c3c9-6f6e-7c00-8000-1c8ad0e2f522","title":"Hello"}}
+"userMessageId":"01a0c3c9-6f6e-7c00-8000-1c8ad0e2f522","title":"Hello",\
+"context":{{"sent":1,"omitted":0,"firstMessageId":"01a0c3c9-6f6e-7c00-8000-1c8ad0e2f522"}}}}
 
 id: {_ANSWER}:0-5
 event: message
@@ -213,9 +219,14 @@ EVENT_STREAM = OpenApiResponse(
     ),
 )
 STREAM = {(200, "text/event-stream"): EVENT_STREAM}
-STREAM_OR_NOTHING = STREAM | {
-    204: OpenApiResponse(description="`Last-Event-ID` names the end of this answer.")
+WHOLE = {
+    (200, "application/json"): OpenApiResponse(
+        WholeAnswerSerializer, description="The finished answer, where the body says `stream: false`."
+    )
 }
+# How an answer may fail, where it is not streamed.
+FAILURES = (ProviderError, ProviderOverloaded, ProviderTimeout)
+STARTED = STREAM | WHOLE | {204: OpenApiResponse(description="`Last-Event-ID` names the end of this answer.")}
 
 # --- what operations share ---------------------------------------------------------------------------------
 
@@ -270,6 +281,8 @@ STARTING = (
     Throttled,
     refusals.TooManyRunning,
     refusals.ShuttingDown,
+    InvalidInput,
+    *FAILURES,
 )
 
 
@@ -302,7 +315,7 @@ stream = describe(
         parameters=[IDEMPOTENCY_KEY, REPEATED_FROM],
         request=AskSerializer,
         responses=responses(
-            STREAM_OR_NOTHING,
+            STARTED,
             *STARTING,
             refusals.ModeUnknown,
             refusals.SessionNotFound,
@@ -363,7 +376,7 @@ regenerate = describe(
         summary="Answer the same message again",
         parameters=[SESSION_ID, IDEMPOTENCY_KEY],
         request=RegenerateSerializer,
-        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.SessionNotFound, refusals.MessageNotFound),
+        responses=responses(STARTED, *STARTING, refusals.SessionNotFound, refusals.MessageNotFound),
     )
 )
 
@@ -374,7 +387,7 @@ edit = describe(
         summary="Ask in other words",
         parameters=[MESSAGE_ID, IDEMPOTENCY_KEY],
         request=EditSerializer,
-        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.MessageNotFound, refusals.NotAUserMessage),
+        responses=responses(STARTED, *STARTING, refusals.MessageNotFound, refusals.NotAUserMessage),
     )
 )
 
@@ -384,8 +397,8 @@ go_on = describe(
         tags=["Answers"],
         summary="Go on with a cut answer",
         parameters=[MESSAGE_ID, IDEMPOTENCY_KEY],
-        request=None,
-        responses=responses(STREAM_OR_NOTHING, *STARTING, refusals.MessageNotFound, refusals.NotContinuable),
+        request=ContinueSerializer,
+        responses=responses(STARTED, *STARTING, refusals.MessageNotFound, refusals.NotContinuable),
     )
 )
 

@@ -10,8 +10,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from chat import faults
-from chat.models import ChatSession, Message, Mode
+from chat.models import ChatSession, ContextChoice, Message, Mode
 from chat.siblings import Siblings
+from chat.strict import Flag, Strict
 from providers.text import clean_text
 
 
@@ -63,42 +64,63 @@ class Line(serializers.CharField):
         return super().run_validation(data)
 
 
-class AskSerializer(serializers.Serializer[Any]):
+class StreamedSerializer(Strict):
+    """What everything that starts an answer takes."""
+
+    stream = Flag(default=True, help_text="`false`: the finished answer comes as one JSON object.")
+
+
+class ContextField(serializers.ChoiceField):
+    """How much of the conversation the model is sent; a choice is kept for the next conversation."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(ContextChoice.choices, **kwargs)
+
+
+class AskSerializer(StreamedSerializer):
     message = Wording()
-    provider = Line(max_length=50)
-    model = Line(max_length=200)
+    provider = Line(max_length=50, required=False, allow_blank=True, allow_null=True)
+    model = Line(max_length=200, required=False, allow_blank=True, allow_null=True)
     sessionId = serializers.CharField(required=False, allow_null=True, max_length=100)
     mode = Line(max_length=50, default="normal", allow_null=True)
+    context = ContextField(required=False)  # type: ignore[assignment]  # DRF takes fields out of the class
 
     def validate_mode(self, mode: str | None) -> str:
         return mode or "normal"
 
 
-class RegenerateSerializer(serializers.Serializer[Any]):
+class RegenerateSerializer(StreamedSerializer):
     messageId = serializers.CharField(required=False, allow_null=True, max_length=100)
     provider = Line(max_length=50, required=False, allow_blank=True, default="")
     model = Line(max_length=200, required=False, allow_blank=True, default="")
+    context = ContextField(required=False)  # type: ignore[assignment]  # DRF takes fields out of the class
 
 
-class EditSerializer(serializers.Serializer[Any]):
+class EditSerializer(StreamedSerializer):
     message = Wording()
+    context = ContextField(required=False)  # type: ignore[assignment]  # DRF takes fields out of the class
 
 
-class TitleSerializer(serializers.Serializer[Any]):
+class ContinueSerializer(StreamedSerializer):
+    pass
+
+
+class TitleSerializer(Strict):
     title = Line(min_length=1, max_length=200)
 
 
-class BranchSerializer(serializers.Serializer[Any]):
+class BranchSerializer(Strict):
     messageId = serializers.CharField(max_length=100)
 
 
-class SessionSerializer(serializers.ModelSerializer[ChatSession]):
+class SessionSerializer(Strict, serializers.ModelSerializer[ChatSession]):
     """A conversation, without its messages."""
 
     title = Line(min_length=1, max_length=200)
     provider = Line(max_length=50)
     model = Line(max_length=200)
     mode = Line(max_length=50)
+    context = ContextField()  # type: ignore[assignment]  # DRF takes fields out of the class
     createdAt = serializers.DateTimeField(source="created_at", read_only=True)
     updatedAt = serializers.DateTimeField(source="updated_at", read_only=True)
     answering = serializers.SerializerMethodField(help_text="Whether an answer is being written now.")
@@ -111,6 +133,7 @@ class SessionSerializer(serializers.ModelSerializer[ChatSession]):
             "provider",
             "model",
             "mode",
+            "context",
             "archived",
             "pinned",
             "answering",
@@ -124,11 +147,12 @@ class SessionSerializer(serializers.ModelSerializer[ChatSession]):
         return session.messages.running().exists() if answering is None else bool(answering)
 
 
-class NewSessionSerializer(serializers.Serializer[Any]):
+class NewSessionSerializer(Strict):
     title = Line(max_length=200, required=False, allow_blank=True, default="")
-    provider = Line(max_length=50)
-    model = Line(max_length=200)
+    provider = Line(max_length=50, required=False, allow_blank=True, allow_null=True)
+    model = Line(max_length=200, required=False, allow_blank=True, allow_null=True)
     mode = Line(max_length=50, default="normal")
+    context = ContextField(required=False)  # type: ignore[assignment]  # DRF takes fields out of the class
 
 
 class MessageErrorSerializer(serializers.Serializer[Any]):
@@ -149,6 +173,14 @@ class UsageSerializer(serializers.Serializer[Any]):
     estimated = serializers.BooleanField(required=False)
 
 
+class ContextSerializer(serializers.Serializer[Any]):
+    """How much of the conversation the model was sent for an answer."""
+
+    sent = serializers.IntegerField(help_text="How many messages, the question included.")
+    omitted = serializers.IntegerField(help_text="How many earlier messages were not sent.")
+    firstMessageId = serializers.UUIDField(help_text="The first that was sent.")
+
+
 class MessageSerializer(serializers.ModelSerializer[Message]):
     createdAt = serializers.DateTimeField(source="created_at")
     responseTime = serializers.IntegerField(
@@ -160,6 +192,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     usage = UsageSerializer(allow_null=True)
     finishReason = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
+    context = serializers.SerializerMethodField()  # type: ignore[assignment]  # DRF takes fields out of the class
     parentId = serializers.UUIDField(source="parent_id", allow_null=True)
     siblings = serializers.SerializerMethodField(
         help_text="The ids beside this one, itself included, oldest first: of many, the nearest."
@@ -183,6 +216,7 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "usage",
             "finishReason",
             "error",
+            "context",
             "parentId",
             "siblings",
             "siblingIndex",
@@ -200,6 +234,10 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             message.error_code, message.retry_after, message.retryable, message.error_detail
         )
 
+    @extend_schema_field(ContextSerializer(allow_null=True))
+    def get_context(self, message: Message) -> dict[str, Any] | None:
+        return message.context.data() if message.context else None
+
     def get_siblings(self, message: Message) -> list[str]:
         return [str(sibling) for sibling in self._siblings(message).nearby]
 
@@ -210,8 +248,21 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
         return self._siblings(message).count
 
     def _siblings(self, message: Message) -> Siblings:
-        known: dict[UUID, Siblings] = self.context.get("siblings", {})
+        known: dict[UUID, Siblings] = self.context.get("siblings", {})  # type: ignore[attr-defined]
         return known.get(message.id) or Siblings(0, 1, [message.id])
+
+
+class WholeAnswerSerializer(MessageSerializer):
+    """A finished answer: the message, and where it is kept."""
+
+    messageId = serializers.UUIDField(source="id")
+    sessionId = serializers.UUIDField(source="session_id")
+    userMessageId = serializers.UUIDField(source="parent_id", allow_null=True)
+    title = serializers.CharField(source="session.title", help_text="The conversation's.")
+
+    class Meta:
+        model = Message
+        fields = [*MessageSerializer.Meta.fields, "messageId", "sessionId", "userMessageId", "title"]
 
 
 class ModeSerializer(serializers.ModelSerializer[Mode]):

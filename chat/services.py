@@ -18,6 +18,7 @@ from django.utils import timezone
 from chat import branches, leases, refusals, statements
 from chat.admission import Asked, Asking, Replay, admit, claim, look
 from chat.answers import Opening, running
+from chat.choosing import provider_and_model
 from chat.context import newest_needed, read
 from chat.endings import usage_of
 from chat.events import Position
@@ -78,16 +79,18 @@ def open_turn(
             (CONFIGS, (asked.user.pk, provider)),
             (statements.ENABLED_MODE, (mode,)),
         ]
+        named = bool(provider)
         if session_id is not None:
             needed.append((statements.newest(newest_needed()), (session_id,)))
         found = look(asked, *needed, session_id=session_id)
         if replay := admit(asked, found):
             return replay
         configs, modes, *newest = found.more
-        access = chosen(provider, configs)
-        chosen_mode = _mode_or_normal(modes[0] if modes else None, mode)
         messages = [Row(*row) for row in newest[0]] if newest else []
         session = found.session
+        provider, model = provider_and_model(found.user, session, provider, model)
+        access = chosen(provider, configs) if named else resolve(found.user, provider)
+        chosen_mode = _mode_or_normal(modes[0] if modes else None, mode)
         if session_id is None:
             session = ChatSession(user=asked.user, title=title_of(message), context=found.user.context)
         elif session is None:
@@ -122,7 +125,7 @@ def open_regeneration(
         session = _own_session(asked.user, session_id)
         _refuse_second_answer(session)
         question = _question_of(session, message_id)
-        provider, model = provider or session.provider, model or session.model
+        provider, model = provider_and_model(asked.user, session, provider, model)
         access = resolve(asked.user, provider)
         chosen_mode = get_mode(session.mode, fallback=True)
         branches.choose_path_to(session.id, question.id)

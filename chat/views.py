@@ -19,6 +19,7 @@ from rest_framework.viewsets import GenericViewSet
 
 from chat import admission, branches, deletions, message_pages, openapi, refusals, runtime, services, streams
 from chat.answers import STOPPED, Outlet, running
+from chat.choosing import provider_and_model
 from chat.events import START, EventId, parse_id
 from chat.models import ChatSession, ChatSessionQuerySet, Message, MessageQuerySet, Mode
 from chat.paging import flag, page
@@ -26,16 +27,19 @@ from chat.responses import EventStreamResponse
 from chat.serializers import (
     AskSerializer,
     BranchSerializer,
+    ContinueSerializer,
     EditSerializer,
     MessageSerializer,
     ModeSerializer,
     NewSessionSerializer,
     RegenerateSerializer,
     SessionSerializer,
+    StreamedSerializer,
     TitleSerializer,
 )
 from chat.siblings import siblings_of
 from chat.titles import NEW_CHAT
+from chat.whole import whole
 from chatproject import limits
 from chatproject.api import AsyncAPIView, Continuation, StreamNegotiation
 from providers.resolve import resolve
@@ -67,23 +71,36 @@ class AnswerView(AsyncAPIView):
 
     content_negotiation_class = StreamNegotiation
 
+    # What the body may hold.
+    body: type[StreamedSerializer] = StreamedSerializer
+
     def open(
-        self, request: Request, asked: admission.Asked, **kwargs: Any
+        self, asked: admission.Asked, data: dict[str, Any], **kwargs: Any
     ) -> services.Turn | admission.Replay:
-        """Validate the request and open its turn."""
+        """Open the turn of a request whose body is `data`."""
         raise NotImplementedError
 
     def post(self, request: Request, **kwargs: Any) -> Continuation | Response:
         if runtime.draining:
             raise refusals.ShuttingDown
-        turn = self.open(request, asked_by(request, **kwargs), **kwargs)
+        asked = asked_by(request, **kwargs)
+        data = _valid(self.body, request)
+        turn = self.open(asked, data, **kwargs)
         if isinstance(turn, admission.Replay):
             if not Message.objects.filter(pk=turn.message_id).exists():
                 raise refusals.MessageNotFound  # deleted since
+            if not data["stream"]:
+                return self.whole(turn.message_id)
             return self.go_on(place_in(request, turn))
         # The turn is stored, so its answer must begin even if the client has gone by now.
         begun = Begun(turn)
+        if not data["stream"]:
+            return self.whole(turn.opening.message_id, begin=begun.begin)
         return self.stream(begun.follow, begin=begun.begin, outlet=begun.outlet)
+
+    def whole(self, message_id: UUID, begin: Callable[[], None] | None = None) -> Continuation:
+        """Give the answer as one JSON object, once it has ended."""
+        return Continuation(self, lambda: whole(message_id), begin=begin)
 
     def go_on(self, last: EventId) -> Continuation | Response:
         """Stream what follows an event: nothing, where the reader has seen the end of the answer."""
@@ -163,20 +180,22 @@ class StreamView(AnswerView):
             _let_in(request)
             raise
 
+    body = AskSerializer
+
     def open(
-        self, request: Request, asked: admission.Asked, **kwargs: Any
+        self, asked: admission.Asked, data: dict[str, Any], **kwargs: Any
     ) -> services.Turn | admission.Replay:
-        data = _valid(AskSerializer, request)
         session_id = session_id_of(data["sessionId"]) if data.get("sessionId") else None
-        if not asked.key and (begun := _begun_before(request, data["message"], session_id)):
+        if not asked.key and (begun := _begun_before(self.request, data["message"], session_id)):
             return begun
         return services.open_turn(
             asked,
             message=data["message"],
-            provider=data["provider"],
-            model=data["model"],
+            provider=data.get("provider") or "",
+            model=data.get("model") or "",
             mode=data["mode"],
             session_id=session_id,
+            context=data.get("context"),
         )
 
 
@@ -210,10 +229,11 @@ def _begun_before(request: Request, message: str, session_id: UUID | None) -> ad
 class RegenerateView(AnswerView):
     """Answer the same user message again; the earlier answer is kept beside the new one."""
 
+    body = RegenerateSerializer
+
     def open(
-        self, request: Request, asked: admission.Asked, **kwargs: Any
+        self, asked: admission.Asked, data: dict[str, Any], **kwargs: Any
     ) -> services.Turn | admission.Replay:
-        data = _valid(RegenerateSerializer, request)
         message_id = message_id_of(data["messageId"]) if data.get("messageId") else None
         return services.open_regeneration(
             asked,
@@ -221,6 +241,7 @@ class RegenerateView(AnswerView):
             message_id=message_id,
             provider=data["provider"],
             model=data["model"],
+            context=data.get("context"),
         )
 
 
@@ -228,12 +249,16 @@ class RegenerateView(AnswerView):
 class EditView(AnswerView):
     """Begin a new branch with another wording of a user message."""
 
+    body = EditSerializer
+
     def open(
-        self, request: Request, asked: admission.Asked, **kwargs: Any
+        self, asked: admission.Asked, data: dict[str, Any], **kwargs: Any
     ) -> services.Turn | admission.Replay:
-        data = _valid(EditSerializer, request)
         return services.open_edit(
-            asked, message_id=message_id_of(kwargs["message_id"]), message=data["message"]
+            asked,
+            message_id=message_id_of(kwargs["message_id"]),
+            message=data["message"],
+            context=data.get("context"),
         )
 
 
@@ -241,8 +266,10 @@ class EditView(AnswerView):
 class ContinueView(AnswerView):
     """Go on where a cut answer ended; the same message grows."""
 
+    body = ContinueSerializer
+
     def open(
-        self, request: Request, asked: admission.Asked, **kwargs: Any
+        self, asked: admission.Asked, data: dict[str, Any], **kwargs: Any
     ) -> services.Turn | admission.Replay:
         return services.open_continuation(asked, message_id=message_id_of(kwargs["message_id"]))
 
@@ -355,14 +382,19 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
 
     def create(self, request: Request) -> Response:
         data = _valid(NewSessionSerializer, request)
-        resolve(request.user, data["provider"])
+        user: Any = request.user  # IsAuthenticated let them in
+        provider, model = provider_and_model(user, None, data.get("provider") or "", data.get("model") or "")
+        resolve(user, provider)
         services.get_mode(data["mode"])
+        if "context" in data:
+            services.remember_context(user, data["context"])
         session = ChatSession.objects.create(
-            user=request.user,  # type: ignore[misc]  # IsAuthenticated let them in
+            user=user,
             title=data["title"] or NEW_CHAT,
-            provider=data["provider"],
-            model=data["model"],
+            provider=provider,
+            model=model,
             mode=data["mode"],
+            context=data.get("context") or user.context,
         )
         return Response(self.get_serializer(session).data, status=201)
 
@@ -378,6 +410,8 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
             services.get_mode(changes["mode"])
         if "provider" in changes:
             resolve(request.user, changes["provider"])
+        if "context" in changes:
+            services.remember_context(request.user, changes["context"])
         for name, value in changes.items():
             setattr(session, name, value)
         # An update by key, so that a session deleted meanwhile does not come back.

@@ -40,6 +40,13 @@ class ErrorSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(
         required=False, help_text="The provider's own words: plain text, redacted, at most 300 characters."
     )
+    messageId = serializers.UUIDField(
+        required=False, help_text="The answer that failed, where it was not streamed."
+    )
+    sessionId = serializers.UUIDField(required=False, help_text="The conversation of that answer.")
+    retryable = serializers.BooleanField(
+        required=False, help_text="Whether trying again is of use, where an answer failed."
+    )
 
 
 class SuccessSerializer(serializers.Serializer[Any]):
