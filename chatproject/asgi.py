@@ -25,6 +25,7 @@ from servestatic import ServeStaticASGI  # noqa: E402
 
 from accounts import counters, open_streams, tokens  # noqa: E402
 from chat import runtime  # noqa: E402
+from chatproject.cors import headers_for  # noqa: E402
 from chatproject.errors import PLAIN  # noqa: E402
 from chatproject.errors import body as error_body  # noqa: E402
 from chatproject.handlers import ApiHandler, BodyRefused, PageHandler  # noqa: E402
@@ -57,13 +58,15 @@ def bound_bodies(app: App) -> App:
 
 async def _refuse(scope: Scope, send: Send, status: int) -> None:
     code, text = PLAIN[status]
-    accepted = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+    given = dict(scope["headers"])
+    accepted = given.get(b"accept-language", b"").decode("latin-1")
     with translation.override(best_language(accepted)):
         content = json.dumps(error_body(code, text), ensure_ascii=False).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(content)).encode()),
         (b"connection", b"close"),  # the rest of the body is not worth reading
+        *(headers_for(given.get(b"origin", b"").decode("latin-1")) if is_api(_path(scope)) else []),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
@@ -121,10 +124,14 @@ def by_path(api: App, pages: App) -> App:
     """Give the API's requests to the one, and all others to the other."""
 
     async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(get_script_prefix(scope))
-        await (api if is_api(path) else pages)(scope, receive, send)
+        await (api if is_api(_path(scope)) else pages)(scope, receive, send)
 
     return chosen
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(get_script_prefix(scope))
 
 
 # Loaded now, so that a mistake in them is seen at the start and no first request waits for it.

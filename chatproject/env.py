@@ -1,6 +1,7 @@
 """Typed readers of the environment. They refuse nonsense, naming the variable."""
 
 import os
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -55,6 +56,37 @@ def env_float(name: str, default: float) -> float:
 def env_list(name: str, default: list[str]) -> list[str]:
     value = env_str(name)
     return [item.strip() for item in value.split(",") if item.strip()] if value else default
+
+
+# An origin as a browser writes it: apps in a web view have schemes of their own, such as capacitor://localhost.
+_HOST = r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*"
+_ORIGIN = re.compile(
+    rf"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<wildcard>\*\.)?(?:{_HOST}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?"
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def env_origins(name: str, *, subdomains: bool = False) -> list[str]:
+    """Return a list of origins, each in the form in which a browser sends it.
+
+    `subdomains` also allows `https://*.example.com`.
+    """
+    return [_origin(name, item, subdomains) for item in env_list(name, [])]
+
+
+def _origin(name: str, item: str, subdomains: bool) -> str:
+    found = _ORIGIN.fullmatch(item.lower())
+    if found is None or (found["wildcard"] and not subdomains):
+        raise ImproperlyConfigured(
+            f"{name} holds {item!r}, which is no origin. Write scheme and host, such as https://chat.example.com"
+            " or http://localhost:3000: no path, no slash at the end, no wildcard, and no null."
+        )
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and (port > 65535 or port == _DEFAULT_PORTS.get(found["scheme"])):
+        raise ImproperlyConfigured(
+            f"{name} holds {item!r}, whose port no browser sends: it is over 65535, or its scheme's default."
+        )
+    return found[0]
 
 
 def env_secret(name: str) -> str:

@@ -14,7 +14,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from chatproject.env import env_bool, env_float, env_int, env_list, env_secret, env_str
+from chatproject.env import env_bool, env_float, env_int, env_list, env_origins, env_secret, env_str
 from chatproject.secret import data_folder
 from providers.specs import SPECS
 
@@ -46,18 +46,33 @@ FIELD_ENCRYPTION_KEYS = [key for key in re.split(r"[,\s]+", env_secret("FIELD_EN
 DEBUG = env_bool("DEBUG", False)
 HTTPS = env_bool("HTTPS", False)  # served behind TLS: secure cookies and HSTS
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS", [])
-CORS_ALLOWED_ORIGINS = env_list("CORS_ALLOWED_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS = env_origins("CSRF_TRUSTED_ORIGINS", subdomains=True)
+CORS_ALLOWED_ORIGINS = env_origins("CORS_ALLOWED_ORIGINS")
 CORS_URLS_REGEX = r"^/api/.*$"
-CORS_ALLOW_HEADERS = [
+CORS_ALLOW_HEADERS = [  # and x-stainless-*: see chatproject/cors.py
     "accept",
     "accept-language",
     "authorization",
+    "baggage",
+    "cache-control",
     "content-type",
     "idempotency-key",
+    "if-none-match",
     "last-event-id",
+    "sentry-trace",
+    "traceparent",
+    "tracestate",
+    "x-request-id",
+    "x-requested-with",
 ]
-CORS_EXPOSE_HEADERS = ["retry-after"]
+CORS_EXPOSE_HEADERS = [
+    "etag",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+]
 
 ROOT_URLCONF = "chatproject.urls"
 ASGI_APPLICATION = "chatproject.asgi.application"
@@ -88,9 +103,10 @@ INSTALLED_APPS = [
 # The API authenticates in its views and needs no cookies, messages or redirects: it passes the
 # page middleware by (see chatproject/handlers.py). Nothing here may be synchronous only.
 API_MIDDLEWARE = [
+    # Outermost, so that a page can also read what `api_middleware` refuses. Without any allowed origin,
+    # every request would pass through it for nothing.
+    *(["chatproject.cors.ApiCorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "chatproject.middleware.api_middleware",
-    # Where nobody is let in from elsewhere, every request would pass through it for nothing.
-    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
 ]
 MIDDLEWARE = [
     *API_MIDDLEWARE,

@@ -51,6 +51,8 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
         ("CHAT_RATE_LIMIT", "often"),
         ("LOG_LEVEL", "loud"),
         ("SECRET_KEY", "short"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CSRF_TRUSTED_ORIGINS", "chat.example"),
     ],
 )
 def test_nonsense_in_the_environment_is_refused_by_name(tmp_path: Path, name: str, value: str) -> None:
