@@ -363,11 +363,11 @@ class ChatSessionAdmin(ReadOnlyAdmin):
         return _to_delete(self, objs, request)
 
     def delete_model(self, request: HttpRequest, obj: ChatSession) -> None:
-        deletions.delete_session(obj)
+        deletions.delete_session(obj.pk)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         for session in ChatSession.objects.filter(pk__in=list(queryset.values_list("pk", flat=True))):
-            deletions.delete_session(session)
+            deletions.delete_session(session.pk)
 
 
 @admin.register(Message)

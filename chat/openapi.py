@@ -262,6 +262,14 @@ SESSION_ID = OpenApiParameter(
 MESSAGE_ID = OpenApiParameter(
     "message_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The message."
 )
+UNCHANGED_SINCE = OpenApiParameter(
+    "unchangedSince",
+    OpenApiTypes.DATETIME,
+    description=(
+        "The conversation's `updatedAt` as the client knows it. If a question, an answer or a continuation "
+        "has begun since then, nothing is deleted and the status is 409."
+    ),
+)
 CURSOR = OpenApiParameter("cursor", str, description="`next` of the page before.")
 
 
@@ -465,8 +473,10 @@ sessions = describe(
         tags=["Conversations"],
         summary="Delete a conversation",
         description="Delete a conversation and its messages. A running answer is stopped first.",
-        parameters=[SESSION_ID],
-        responses=responses({200: SuccessSerializer}, refusals.SessionNotFound),
+        parameters=[SESSION_ID, UNCHANGED_SINCE],
+        responses=responses(
+            {200: SuccessSerializer}, InvalidInput, refusals.SessionNotFound, refusals.SessionChanged
+        ),
     ),
 )
 
@@ -534,8 +544,10 @@ message = describe(
         operation_id="deleteMessage",
         tags=["Messages"],
         summary="Delete a message and what hangs below it",
-        parameters=[MESSAGE_ID],
-        responses=responses({200: SuccessSerializer}, refusals.MessageNotFound),
+        parameters=[MESSAGE_ID, UNCHANGED_SINCE],
+        responses=responses(
+            {200: SuccessSerializer}, InvalidInput, refusals.MessageNotFound, refusals.SessionChanged
+        ),
     )
 )
 

@@ -17,6 +17,12 @@ class MessageNotFound(ApiError):
     text = _("There is no such message.")
 
 
+class SessionChanged(ApiError):
+    status_code = 409
+    code = "session_changed"
+    text = _("This conversation has been used since then, so nothing was deleted.")
+
+
 class ModeUnknown(ApiError):
     status_code = 400
     code = "mode_unknown"

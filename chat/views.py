@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -12,6 +12,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException, AuthenticationFailed, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -420,13 +421,26 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
 
     def destroy(self, request: Request, session_id: str) -> Continuation:
         session = own_session(request, session_id)
-        message_id = request_stop(session.messages.all())
+        stopped = deletions.delete_session(session.pk, unchanged_since(request))
 
         async def respond() -> Response:
             return Response({"success": True})
 
-        deletions.delete_session(session)
-        return Continuation(self, respond, begin=lambda: stop_here(message_id))
+        return Continuation(self, respond, begin=lambda: stop_here(stopped))
+
+
+def unchanged_since(request: Request) -> datetime | None:
+    """Return the `updatedAt` on which a client makes its deletion depend."""
+    text = request.query_params.get("unchangedSince")
+    if text is None:
+        return None
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValidationError({"unchangedSince": [_("Send a time with its offset, such as an updatedAt.")]})
+    return moment
 
 
 def _session_cursor(session: ChatSession) -> list[str]:
@@ -494,7 +508,7 @@ class MessageView(AsyncAPIView):
         message = Message.objects.for_user(request.user).filter(pk=wanted).first()
         if message is None:
             raise refusals.MessageNotFound
-        stopped = deletions.delete_message(message)
+        stopped = deletions.delete_message(message, unchanged_since(request))
 
         async def respond() -> Response:
             return Response({"success": True})
