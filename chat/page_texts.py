@@ -48,6 +48,12 @@ def texts() -> dict[str, str]:
         "title": _("Title"),
         "renamed": _("The conversation is renamed."),
         "conversationDeleted": _("“{title}” is deleted."),
+        "conversationUsed": _(
+            "“{title}” is not deleted, because it has been used in another tab or elsewhere."
+        ),
+        "deletedElsewhere": _("This conversation was deleted in another tab. It is kept if you write in it."),
+        "charactersLeft": _("Characters left: {count}"),
+        "charactersOver": _("Too long by {count}: a message has at most {most} characters."),
         "conversationArchived": _("The conversation is archived."),
         "conversationBack": _("The conversation is back in the list."),
         "messageDeleted": _("The message is deleted."),

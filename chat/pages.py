@@ -104,7 +104,8 @@ def one_message(request: HttpRequest, session_id: UUID, message_id: UUID) -> Htt
         raise Http404
     message.session = session
     at_end = message.on_branch and not session.messages.chosen().filter(id__gt=message.id).exists()
-    return render(request, "chat/message.html", {"shown": shown.show_all([message], at_end=at_end)[0]})
+    context = {"shown": shown.show_all([message], at_end=at_end)[0], "as_of": session.updated_at}
+    return render(request, "chat/message.html", context)
 
 
 @require_GET

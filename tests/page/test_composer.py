@@ -164,3 +164,29 @@ def test_on_a_phone_enter_is_a_new_line(desk: Desk):
     desk.page.press("#message", "Enter")
 
     expect(desk.page.locator("#message")).to_have_value("one\n")
+    expect(desk.page.locator("#message")).to_have_attribute("enterkeyhint", "enter")
+
+
+def test_the_length_limit_is_told_before_sending(desk: Desk):
+    page = desk.page
+    model = desk.script("short enough")
+    message, counter = page.locator("#message"), page.locator("#characters")
+    expect(message).to_have_attribute("enterkeyhint", "send")
+    message.fill("好" * 28_000)
+    expect(counter).to_be_hidden()
+    # An emoji is two units of JavaScript and one character of the server.
+    message.fill("𝄞" * 31_999)
+    expect(counter).to_have_text("Characters left: 1")
+    message.fill("𝄞" * 32_001)
+    expect(counter).to_have_text("Too long by 1: a message has at most 32,000 characters.")
+    expect(message).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#announcer")).to_contain_text("Too long")
+
+    message.press("Enter")
+    expect(page.locator(".bubble")).to_have_count(0)
+    message.fill("𝄞" * 32_000)
+    message.press("Enter")
+
+    desk.answer()
+    assert desk.stored()[0]["content"] == "𝄞" * 32_000
+    assert len(model.requests) == 1

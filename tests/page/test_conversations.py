@@ -190,7 +190,7 @@ def test_a_deletion_that_fails_brings_the_conversation_back(desk: Desk):
     session = talk(desk.user, "stubborn", title="Stubborn")
     desk.open("/")
     refusal = {"error": "The database is away.", "code": "unavailable"}
-    page.route(f"**/api/chat/sessions/{session}", lambda route: route.fulfill(status=503, json=refusal))
+    page.route(f"**/api/chat/sessions/{session}?*", lambda route: route.fulfill(status=503, json=refusal))
     act(desk, session, "Delete")
     page.locator(".toast").get_by_role("button", name="Close").click()
 

@@ -2,6 +2,7 @@
 
 import { one } from "./dom.js";
 import { draftOf, keepDraft } from "./drafts.js";
+import { LengthLimit } from "./length-limit.js";
 import { ModelPicker } from "./models.js";
 import { text } from "./texts.js";
 
@@ -20,10 +21,13 @@ export class Composer extends EventTarget {
     this.picker = one("#model-picker", form);
     this.models = new ModelPicker(one(".panel", this.picker));
     this.answering = false;
+    this.limit = new LengthLimit(this.message, one("#characters", form));
     this.#listen();
+    this.#hintEnter();
     this.#show();
     // The browser may have put back what stood here before a reload; our own draft is never older.
     this.message.value = draftOf(sessionId) || this.message.value;
+    this.limit.update();
     this.#grow();
     this.#enable();
   }
@@ -41,9 +45,10 @@ export class Composer extends EventTarget {
     this.#write("");
   }
 
-  /** Put back what could not be sent, unless something else has been written meanwhile. */
+  /** Put back what could not be sent, above what has been written since. */
   restore(message) {
-    if (!this.message.value.trim()) this.#write(message);
+    const since = this.message.value;
+    if (since !== message) this.#write(since.trim() ? `${message}\n\n${since}` : message);
     this.message.focus();
   }
 
@@ -95,7 +100,7 @@ export class Composer extends EventTarget {
   }
 
   #send() {
-    if (!this.message.value.trim()) return;
+    if (!this.message.value.trim() || !this.limit.allows()) return;
     if (!this.values.model) {
       this.picker.open = true;
       this.models.say(text("modelMissing"));
@@ -114,8 +119,17 @@ export class Composer extends EventTarget {
   #write(message) {
     this.message.value = message;
     keepDraft(this.sessionId, message);
+    this.limit.update();
     this.#grow();
     this.#enable();
+  }
+
+  /** Let the key on a phone's keyboard say what it does: Enter is a new line there, and sends elsewhere. */
+  #hintEnter() {
+    const touch = matchMedia("(pointer: coarse)");
+    const hint = () => (this.message.enterKeyHint = touch.matches ? "enter" : "send");
+    touch.addEventListener("change", hint);
+    hint();
   }
 
   #show() {

@@ -1,6 +1,6 @@
 // A conversation in the page: sending, following, stopping, asking again, editing, deleting.
 
-import { Failure, json, newKey, request } from "./api.js";
+import { Failure, json, newKey } from "./api.js";
 import { LiveAnswer } from "./answer.js";
 import * as code from "./code.js";
 import { copy } from "./copying.js";
@@ -12,11 +12,11 @@ import { notice, wait } from "./failures.js";
 import { resumed, started } from "./following.js";
 import { fragment, part } from "./fragments.js";
 import { leave } from "./leaving.js";
+import { lastSeen } from "./list.js";
+import { MessageDeletion } from "./message-deletion.js";
 import { atEnd, toEnd } from "./reader.js";
 import * as storage from "./storage.js";
 import { data, text } from "./texts.js";
-
-const UNDO_SECONDS = 10;
 
 /**
  * Tells `changed` when an answer begins or is over, `opened` when the server has it, `refused` with what could not
@@ -34,10 +34,12 @@ export class Conversation extends EventTarget {
     this.past = element.dataset.past !== undefined;
     this.running = null;
     this.stopping = false;
+    // Whether the server has said that it is deleted.
+    this.gone = false;
     // Whatever has to be stored before the next answer may begin.
     this.settled = Promise.resolve();
     element.addEventListener("click", (event) => this.#clicked(event));
-    addEventListener("pagehide", () => this.#deleting?.commit({ keepalive: true }));
+    addEventListener("pagehide", () => this.#commitLast());
     this.decorate(element);
     this.#hideDeleted();
   }
@@ -71,15 +73,15 @@ export class Conversation extends EventTarget {
 
   /** Send a message. Where it is refused, it is taken out of the page again and `refused` is told. */
   async send({ message, provider, model, mode }) {
-    one("#welcome", this.element)?.setAttribute("hidden", "");
-    one(".empty", this.element)?.remove();
+    const hidden = [one("#welcome", this.element), one(".empty", this.element)].filter(Boolean);
+    // What is continued stands at the end of its branch, and that is elsewhere now.
+    hidden.push(...all(".actions [data-continue]", this.element));
+    hidden.forEach((element) => (element.hidden = true));
     this.clearTrouble();
     const question = clone("t-user");
     unnamed(question);
     one(".bubble", question).textContent = message;
     const answer = this.#blank(model);
-    // What is continued stands at the end of its branch, and that is elsewhere now.
-    all(".actions [data-continue]", this.element).forEach((button) => button.remove());
     this.element.append(question, answer.element);
     toEnd();
     const from = this.sessionId;
@@ -91,7 +93,7 @@ export class Conversation extends EventTarget {
     await this.#begin("/api/chat/stream", body, key, answer, {
       opened: (event) => {
         confirmed(from);
-        one("#welcome", this.element)?.remove();
+        hidden.forEach((element) => element.remove());
         this.#name(question, event.data.userMessageId);
       },
       refused: (failure) => {
@@ -99,7 +101,7 @@ export class Conversation extends EventTarget {
         if (failure.status && failure.status < 500) confirmed(from);
         question.remove();
         answer.remove();
-        one("#welcome", this.element)?.removeAttribute("hidden");
+        hidden.forEach((element) => (element.hidden = false));
         this.dispatchEvent(new CustomEvent("refused", { detail: { message, failure, provider } }));
       },
     });
@@ -200,10 +202,12 @@ export class Conversation extends EventTarget {
     // From here on nothing else may begin.
     this.#busy(answer);
     try {
-      await this.#deleting?.commit();
+      await this.deleted();
       await this.settled;
     } catch (failure) {
       this.#busy(null);
+      // What others have written since is shown first: it is why a deletion before this was refused.
+      if (failure.code === "session_changed") await this.sync();
       handlers.refused(failure);
       return;
     }
@@ -276,6 +280,7 @@ export class Conversation extends EventTarget {
   async #ended(event, answer) {
     const words = event.name === "error" ? "failed" : event.data?.status === "stopped" ? "stopped" : "finished";
     const element = await answer.finish(this.#pathOf(answer.element.dataset.message), text(words));
+    if (element.dataset.updated) this.element.dataset.updated = element.dataset.updated;
     this.decorate(element);
   }
 
@@ -300,10 +305,17 @@ export class Conversation extends EventTarget {
 
   /** Show the end of the conversation as the server has it, where that is something else than what is shown. */
   async sync({ anchor = null } = {}) {
-    const occupied = () => this.busy || this.past || this.#closeEditor || this.#deleting;
-    if (!this.sessionId || occupied()) return;
-    const fresh = await part(data.urls.conversation + this.sessionId, "#conversation").catch(() => null);
-    if (!fresh || occupied()) return;
+    const working = () => this.busy || this.gone || this.#deleting;
+    if (!this.sessionId || working()) return;
+    let fresh;
+    try {
+      fresh = await part(data.urls.conversation + this.sessionId, "#conversation");
+    } catch (failure) {
+      if (failure.status === 404 && !working()) this.lose();
+      return;
+    }
+    if (working() || this.past || this.#closeEditor) return;
+    this.element.dataset.updated = fresh.dataset.updated;
     const first = one(".message", fresh)?.id;
     const ours = this.#messages;
     const same = ours.slice(Math.max(0, ours.findIndex((message) => message.id === first)));
@@ -355,61 +367,40 @@ export class Conversation extends EventTarget {
 
   // --- deleting ------------------------------------------------------------------------------------
 
-  /** Take a message out of sight, with what follows it; the server deletes it unless somebody undoes that. */
+  /** Hide a message with what follows it; the server deletes it unless somebody undoes that. */
   async #delete(message, { byKeyboard }) {
-    await this.#deleting?.commit();
+    await this.deleted();
     const gone = following(message).filter((element) => element.matches(".message, .trouble"));
-    const row = clone("t-deleted");
-    const undo = one("button", row);
-    one("span", row).textContent = text(gone.length > 1 ? "messagesDeleted" : "messageDeleted");
-    gone.forEach((element) => (element.hidden = true));
-    message.before(row);
-    let timer = 0;
-    const over = () => {
-      clearTimeout(timer);
-      row.remove();
-      this.#deleting = null;
-    };
-    const back = () => {
-      over();
-      gone.forEach((element) => (element.hidden = false));
-      one("[data-delete]", message)?.focus();
-    };
-    const commit = async ({ keepalive = false } = {}) => {
-      over();
-      // The next page may be rendered before the server has heard of it.
-      if (keepalive) storage.write(`deleted:${this.sessionId}`, message.dataset.message);
-      try {
-        await request("DELETE", `/api/chat/messages/${message.dataset.message}`, { keepalive });
-      } catch (failure) {
-        if (failure.status !== 404) {
-          back();
-          throw failure;
-        }
-      }
-      gone.forEach((element) => element.remove());
-      this.dispatchEvent(new Event("rearranged"));
-    };
-    const later = () => {
-      clearTimeout(timer);
-      timer = setTimeout(async () => {
-        if (row.matches(":hover, :focus-within")) return later();
-        await commit().then(
+    this.#deleting = new MessageDeletion(message, gone, {
+      since: lastSeen(this.sessionId),
+      settled: () => (this.#deleting = null),
+      due: () =>
+        this.deleted().then(
           () => this.sync(),
-          (failure) => this.trouble(failure),
-        );
-      }, UNDO_SECONDS * 1000);
-    };
-    this.#deleting = { commit, undo: back };
-    undo.addEventListener("click", back);
-    if (byKeyboard) undo.focus();
-    announce(one("span", row).textContent);
-    later();
+          (failure) => this.#notDeleted(failure),
+        ),
+    });
+    if (byKeyboard) this.#deleting.undoButton.focus();
   }
 
   /** Have the server delete now what could still be undone. */
   async deleted() {
-    await this.#deleting?.commit();
+    if (!this.#deleting) return;
+    await this.#deleting.commit();
+    this.dispatchEvent(new Event("rearranged"));
+  }
+
+  /** Say why a message is there again, below what others have written after it. */
+  async #notDeleted(failure) {
+    if (failure.code === "session_changed") await this.sync();
+    this.trouble(failure);
+  }
+
+  /** Delete from a page that ends; the next page may be rendered before the server has deleted. */
+  #commitLast() {
+    if (!this.#deleting) return;
+    storage.write(`deleted:${this.sessionId}`, this.#deleting.message.dataset.message);
+    this.#deleting.commit({ keepalive: true }).catch(() => {});
   }
 
   /** Keep out of sight what the page before this one has deleted with its last breath. */
@@ -437,6 +428,14 @@ export class Conversation extends EventTarget {
 
   clearTrouble() {
     all("[data-notice]", this.element).forEach((old) => old.remove());
+  }
+
+  /** Say that the conversation is no longer there. What is written and not sent stays in the composer. */
+  lose() {
+    if (this.gone) return;
+    this.gone = true;
+    this.trouble(new Failure(text("gone"), { status: 404, code: "session_not_found" }));
+    this.dispatchEvent(new Event("lost"));
   }
 
   /** Say inside the conversation what happened, and offer the next step. */
@@ -471,7 +470,7 @@ export class Conversation extends EventTarget {
     else if (button.matches("[data-continue]")) this.continue(message);
     else if (button.matches("[data-edit]")) this.edit(message);
     else if (button.matches("[data-delete]")) {
-      this.#delete(message, { byKeyboard }).catch((failure) => this.trouble(failure));
+      this.#delete(message, { byKeyboard }).catch((failure) => this.#notDeleted(failure));
     } else if (button.matches("[data-branch]")) {
       this.#choose(button.dataset.branch, { forward: button.nextElementSibling === null });
     } else if (button.matches("[data-regenerate], [data-again-with]")) {

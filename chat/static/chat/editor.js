@@ -2,6 +2,7 @@
 
 import { composing } from "./composer.js";
 import { clone, one } from "./dom.js";
+import { LengthLimit } from "./length-limit.js";
 
 /** Open an editor in a message of the person's own; `send` gets the new words. Returns what closes it. */
 export function edit(message, send) {
@@ -11,6 +12,7 @@ export function edit(message, send) {
   area.value = before;
   message.classList.add("is-edited");
   message.append(editor);
+  const limit = new LengthLimit(area, one(".characters", editor));
   grow(area);
   area.focus();
   area.setSelectionRange(before.length, before.length);
@@ -25,7 +27,7 @@ export function edit(message, send) {
   };
   const submit = () => {
     const words = area.value;
-    if (!words.trim()) return;
+    if (!words.trim() || !limit.allows()) return;
     if (words === before) cancel();
     else send(words);
   };

@@ -3,6 +3,8 @@
 import { clone, make, one } from "./dom.js";
 import { data, text } from "./texts.js";
 
+// A page of ours that is not there has no code of the API.
+const GONE_CODES = new Set(["session_not_found", "not_found", "unexpected"]);
 const SETTINGS_CODES = new Set(["provider_not_configured", "provider_key_unreadable", "provider_unknown"]);
 
 /** Return a notice of a failure; `again` is what a second try would do, `provider` who was asked. */
@@ -20,7 +22,9 @@ export function notice(failure, { again = null, provider = "" } = {}) {
     actions.append(link(text("reload"), location.pathname));
   } else if (SETTINGS_CODES.has(failure.code)) {
     actions.append(link(text("openSettings"), provider ? data.urls.provider + provider : data.urls.settings));
-  } else if (failure.status === 404) {
+  } else if (failure.code === "message_not_found") {
+    actions.append(link(text("reload"), location.pathname));
+  } else if (failure.status === 404 && GONE_CODES.has(failure.code)) {
     words.textContent = text("gone");
     actions.append(link(text("untitled"), data.urls.newChat));
   } else if (again && failure.status !== 400) {

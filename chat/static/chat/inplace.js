@@ -5,7 +5,7 @@ import { make } from "./dom.js";
 
 /** Put a field in the place of `element`; `save` gets another name than `before`, and may refuse it by raising. */
 export function renameInPlace(element, before, label, save) {
-  const field = make("input", { value: before, maxLength: 200, className: "rename-field", autocomplete: "off" });
+  const field = make("input", { value: before, maxLength: 200, className: "rename-field", autocomplete: "off", enterKeyHint: "done" });
   field.setAttribute("aria-label", label);
   const back = document.activeElement;
   let over = false;

@@ -25,6 +25,12 @@ let lastRefresh = Date.now();
 
 export const entry = (sessionId) => one(`#session-list a[data-session="${CSS.escape(sessionId)}"]`);
 
+/** Return the `updatedAt` of a conversation in its newest state that this page has shown. */
+export function lastSeen(sessionId) {
+  const shown = all(`[data-session="${CSS.escape(sessionId)}"][data-updated]`).map((element) => element.dataset.updated);
+  return shown.reduce((last, moment) => (Date.parse(moment) >= Date.parse(last) ? moment : last), shown[0]);
+}
+
 /** Say which conversation the page shows. */
 export function show(sessionId) {
   current = sessionId;

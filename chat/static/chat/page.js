@@ -5,6 +5,7 @@ import { json } from "./api.js";
 import { hear, tell } from "./channel.js";
 import { Composer } from "./composer.js";
 import { Conversation } from "./conversation.js";
+import { watchDeletion } from "./deleted-elsewhere.js";
 import * as deletions from "./deletions.js";
 import { all, one, pause } from "./dom.js";
 import { readUpwards } from "./earlier.js";
@@ -73,6 +74,11 @@ function connect(conversation, composer) {
     }
   });
   follow(conversation);
+  watchDeletion(conversation);
+  conversation.addEventListener("lost", () => {
+    list.refresh();
+    sessions.lost();
+  });
   if (composer) write(conversation, composer);
   // A branch that a link has led to is the one that goes on from here.
   const { otherBranch } = place.dataset;
@@ -101,7 +107,12 @@ function follow(conversation) {
   let seen = null;
   list.list.addEventListener("refreshed", () => {
     const link = conversation.sessionId && list.entry(conversation.sessionId);
-    if (!link?.dataset.updated) return;
+    if (!link?.dataset.updated) {
+      // Deleted or archived on another device, or only out of the list's first part.
+      if (seen !== null) conversation.sync();
+      seen = null;
+      return;
+    }
     sessions.showTitle(link.title);
     const state = `${link.dataset.updated} ${link.hasAttribute("data-answering")}`;
     const news = seen !== null && state !== seen;
@@ -130,6 +141,7 @@ function write(conversation, composer) {
   conversation.addEventListener("refused", ({ detail: { message, failure, provider } }) => {
     composer.restore(message);
     conversation.trouble(failure, { again: send, provider });
+    if (failure.code === "session_not_found") conversation.lose();
     if (failure.code === "answer_in_progress") conversation.sync();
   });
   const unsent = conversation.unconfirmed();

@@ -5,7 +5,7 @@ import { tell } from "./channel.js";
 import { deletions, isDeleted, remove } from "./deletions.js";
 import { all, announce, one } from "./dom.js";
 import { renameInPlace } from "./inplace.js";
-import { refresh } from "./list.js";
+import { lastSeen, refresh } from "./list.js";
 import { beside } from "./popovers.js";
 import { data, text } from "./texts.js";
 import { toast } from "./toasts.js";
@@ -25,6 +25,12 @@ export function showTitle(words) {
 export function opened(sessionId) {
   actions.dataset.session = sessionId;
   actions.hidden = false;
+}
+
+/** The conversation on the page is no longer there: nothing can be done with it. */
+export function lost() {
+  delete actions.dataset.session;
+  actions.hidden = true;
 }
 
 async function change(sessionId, changes) {
@@ -83,7 +89,8 @@ function open(button) {
     unarchive: () => tried(() => archive(session, false, item)),
     delete: () => {
       const next = item?.nextElementSibling ?? item?.previousElementSibling;
-      remove(session, name.textContent.trim(), { open: data.sessionId === session || actions?.dataset.session === session });
+      const open = data.sessionId === session || actions?.dataset.session === session;
+      remove(session, name.textContent.trim(), { open, since: lastSeen(session) });
       one("a", next ?? one("#sidebar"))?.focus();
     },
   };
