@@ -17,8 +17,8 @@ MOST_MESSAGES = 1000
 USUAL_MESSAGES = 200
 # A single answer may be longer; then it is a page of its own.
 PAGE_BYTES = 1_000_000
-# How many sizes the first query asks for; each further one asks for five times as many.
-FIRST_BATCH = 20
+# How many sizes the first query asks for; each further one asks for six times as many.
+FIRST_BATCH = 8
 
 
 class Octets(Func):
@@ -63,7 +63,7 @@ def _sizes(rows: MessageQuerySet, newest_first: bool) -> Iterator[tuple[UUID, in
         yield from found
         if len(found) < batch:
             return
-        batch *= 5
+        batch *= 6
         found = list(_beyond(rows, found[-1][0], newest_first).values_list("id", octets)[:batch])
 
 
