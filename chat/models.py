@@ -179,6 +179,7 @@ class Message(models.Model):
         indexes = [
             models.Index(fields=["session", "id"], name="message_tree"),
             models.Index(fields=["session", "id"], condition=Q(on_branch=True), name="message_branch"),
+            models.Index(fields=["session", "id"], condition=Q(parent=None), name="message_roots"),
             models.Index(fields=["worker_id"], condition=Q(status="streaming"), name="message_running"),
             models.Index(fields=["status", "-id"], name="message_admin_status"),
         ]

@@ -45,10 +45,11 @@ def siblings_of(messages: list[Message]) -> dict[UUID, Siblings]:
     parents = {message.parent_id for message in messages}
     beside = Q(parent_id__in=parents - {None})
     if None in parents:
-        beside |= Q(parent_id=None)
+        beside |= Q(parent_id=None, session_id=messages[0].session_id)
     place: dict[str, Any] = {"partition_by": [F("parent_id")], "order_by": F("id").asc()}
     rows = (
-        Message.objects.filter(beside, session_id=messages[0].session_id)
+        # Each by an index: to look through a conversation, SQLite would read all of its text.
+        Message.objects.filter(beside)
         .annotate(
             # A filter by the id itself would keep the siblings out of the windows.
             own=Window(FirstValue("id"), frame=RowRange(0, 0), **place),
