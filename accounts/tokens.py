@@ -1,21 +1,21 @@
 """Access and refresh tokens: who holds one is signed in, until it ends.
 
-Both are bound to the password: changing it ends every token at once. A refresh
-token is good for one use. None of them is stored; the blacklist knows ended
-ones by their id alone.
+Both are bound to the password: changing it ends every token at once. How refresh
+tokens are exchanged is in `accounts.rotation`. No token is stored; the blacklist
+knows used ones by their id alone.
 """
 
 from functools import lru_cache
 from typing import Any, Self
 
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from rest_framework_simplejwt import tokens
-from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.utils import aware_utcnow, datetime_from_epoch
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.utils import aware_utcnow
 
 from accounts.models import User
 from chatproject.prepared import Select
@@ -29,11 +29,9 @@ __all__ = [
     "RefreshToken",
     "TokenError",
     "access_token",
-    "end",
     "holder",
     "pair",
     "purge_expired",
-    "rotated",
 ]
 
 _ACTIVE = Select(lambda user: User.objects.filter(pk=user, is_active=True))
@@ -100,21 +98,13 @@ class RefreshToken(BoundToken, tokens.RefreshToken):  # type: ignore[misc]  # ou
     access_token_class = AccessToken
 
     def verify(self, *args: Any, **kwargs: Any) -> None:
-        # Whether it was used already is told by `end`, which cannot be raced.
+        # simplejwt also asks the blacklist; `accounts.rotation` does that in a way that cannot be raced.
         tokens.Token.verify(self)
 
-    def end(self) -> bool:
-        """Refuse this token from now on; tell whether it was this call that ended it."""
-        with transaction.atomic():
-            known, _ = OutstandingToken.objects.get_or_create(
-                jti=self[api_settings.JTI_CLAIM],
-                defaults={
-                    "created_at": datetime_from_epoch(self["iat"]),
-                    "expires_at": datetime_from_epoch(self["exp"]),
-                    "token": "",
-                },
-            )
-            return BlacklistedToken.objects.get_or_create(token=known)[1]
+    @property
+    def sign_in(self) -> str:
+        """Name the sign-in that this token follows from."""
+        return str(self.get(SIGN_IN_CLAIM) or self[api_settings.JTI_CLAIM])
 
 
 def access_token(text: str) -> AccessToken:
@@ -141,26 +131,6 @@ def holder(token: BoundToken) -> User | None:
 def active_user(key: str) -> User | None:
     """Return the user whose key this is, if they may sign in."""
     return _ACTIVE.first(int(key)) if key.isdecimal() else None
-
-
-def rotated(text: str) -> dict[str, str]:
-    """Exchange a refresh token for a new pair; raises `TokenError`.
-
-    Of several who try with the same token at once, exactly one succeeds.
-    """
-    token = RefreshToken(text)
-    user = holder(token)
-    if user is None or not token.end():
-        raise TokenError("this token has ended")
-    return pair(user, str(token.get(SIGN_IN_CLAIM) or ""))
-
-
-def end(text: str) -> None:
-    """Refuse a refresh token from now on; raises `TokenError` for what never was one of ours."""
-    try:
-        RefreshToken(text).end()
-    except ExpiredTokenError:
-        return
 
 
 def pair(user: User, sign_in: str = "") -> dict[str, str]:

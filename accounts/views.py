@@ -12,7 +12,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import limits, refusals, sign_ins, tokens
+from accounts import limits, refusals, rotation, sign_ins, tokens
 from accounts.hashing import Busy, with_hashing
 from accounts.models import User
 from accounts.serializers import (
@@ -90,9 +90,13 @@ class RefreshView(PublicView):
         responses=responses({200: TokenPairSerializer}, refusals.InvalidToken),
     )
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for a new pair; the old one is refused from then on."""
+        """Exchange a refresh token for a new pair.
+
+        The same token gives the same pair for 30 seconds. After that it is refused, and with it every
+        token that followed from the same sign-in.
+        """
         try:
-            return Response(tokens.rotated(_refresh_token(request)))
+            return Response(rotation.rotated(_refresh_token(request)))
         except tokens.TokenError as exc:
             raise refusals.InvalidToken from exc
 
@@ -105,9 +109,9 @@ class LogoutView(PublicView):
         responses=responses({204: OpenApiResponse(description="It is ended.")}, refusals.InvalidToken),
     )
     def post(self, request: Request) -> Response:
-        """End a refresh token. Ending it twice is no error."""
+        """Sign out: end a refresh token and all that followed from the same sign-in. Twice is no error."""
         try:
-            tokens.end(_refresh_token(request))
+            rotation.end(_refresh_token(request))
         except tokens.TokenError as exc:
             raise refusals.InvalidToken from exc
         return Response(status=204)

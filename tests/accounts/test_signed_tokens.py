@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from accounts import tokens
+from accounts import rotation, tokens
 from accounts.models import User
 
 MISSING = object()
@@ -39,7 +39,7 @@ def test_an_odd_token_is_refused_and_no_fault(kind: type[tokens.BoundToken], cla
 
     if kind is tokens.RefreshToken:
         with pytest.raises(tokens.TokenError):
-            tokens.rotated(text)
+            rotation.rotated(text)
     else:
         with pytest.raises(tokens.TokenError):
             if tokens.holder(tokens.access_token(text)) is None:
