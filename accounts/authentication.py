@@ -19,6 +19,7 @@ from accounts import sign_ins
 from accounts.models import User
 from accounts.refusals import CsrfFailed, OtherUser
 from accounts.tokens import AccessToken, TokenError, access_token, active_user, holder
+from chatproject.errors import log_csrf_failure
 
 # A token of ours has about 300 characters; more is not worth decoding.
 MAX_TOKEN_CHARS = 4096
@@ -83,7 +84,8 @@ def enforce_csrf(request: HttpRequest) -> None:
     check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # asked, never called
     check.process_request(request)
     # It looks at the view only to see whether it is exempt; ours are not.
-    if check.process_view(request, _checked_view, (), {}):
+    if reason := check.process_view(request, _checked_view, (), {}):
+        log_csrf_failure(request, str(reason))
         raise CsrfFailed
 
 

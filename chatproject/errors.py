@@ -1,8 +1,10 @@
 """The one error shape of the API: `{"error", "code", "fields"?, "detail"?}`, whoever raises it."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import InterfaceError, OperationalError
@@ -204,6 +206,49 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Answer a form without a valid CSRF token, most often one left open for too long."""
-    text = _("This form is out of date. Go back, reload the page, and send it again.")
-    return refusal(request, 403, code="csrf_failed", text=text)
+    """Answer a form without a valid CSRF token, or one from an origin that is not the service's own."""
+    log_csrf_failure(request, reason)
+    if not is_about_origin(reason) or speaks_json(request.path_info):
+        text = _("This form is out of date. Go back, reload the page, and send it again.")
+        return refusal(request, 403, code="csrf_failed", text=text)
+    user = getattr(request, "user", None)
+    context = {
+        "status": 403,
+        "code": "csrf_failed",
+        "text": _("This server does not know the address by which you reached it."),
+        # What to set is of use to those only who run the server.
+        "reason": reason if user is not None and user.is_staff else "",
+        "sent_origin": sent_origin(request),
+        "own_origin": f"{request.scheme}://{request.get_host()}",
+    }
+    return render(request, "error.html", context, status=403)
+
+
+def is_about_origin(reason: str) -> bool:
+    """Tell whether Django refused the origin or the referrer, as it does behind a proxy that changes them."""
+    return reason.startswith(("Origin checking failed", "Referer checking failed"))
+
+
+def sent_origin(request: HttpRequest) -> str:
+    """Return the origin that the browser sent, or the one of its referrer."""
+    sent = request.headers.get("Origin") or request.headers.get("Referer", "")
+    try:
+        parts = urlsplit(sent)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in {"http", "https"} else ""
+
+
+LOG_PAUSE_SECONDS = 10
+_csrf_logged_at = -float(LOG_PAUSE_SECONDS)
+
+
+def log_csrf_failure(request: HttpRequest, reason: str) -> None:
+    """Log Django's own reason, now and then: anybody can cause it, and nobody shall fill the log with it."""
+    global _csrf_logged_at
+    now = time.monotonic()
+    if not is_about_origin(reason) or now - _csrf_logged_at < LOG_PAUSE_SECONDS:
+        return
+    _csrf_logged_at = now
+    own = f"{request.scheme}://{request.get_host()}"
+    logger.warning("%s: CSRF: %.300s (the service takes itself to be at %s)", request.path_info, reason, own)
