@@ -1,12 +1,14 @@
 """What the documents say to type works as it is printed, and what they list is all there is."""
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from providers.specs import SPECS
 from tests.server import PROJECT, Server
@@ -105,6 +107,33 @@ def test_the_configuration_table_marks_what_can_be_a_file(readme):
     marked = set(re.findall(r"`([A-Z_]+)`\\\*", text_of(readme)))
 
     assert marked == secret
+
+
+def test_every_variable_reaches_the_container() -> None:
+    compose = yaml.safe_load(text_of("compose.yaml"))
+    app = compose["services"]["app"]
+    listed = re.findall(r"^(?:# )?([A-Z_]+)=", text_of(".env.example"), re.MULTILINE)
+    fixed = {"HOST", "PORT", "DATA_DIR", "DATABASE_URL", "REDIS_URL"}
+
+    assert app["env_file"] == ".env"
+    assert sorted(listed) == sorted((variables() - fixed) | {"POSTGRES_PASSWORD"}), "each once, and no other"
+    # What stands here wins over the file, so it is what the file cannot set, or takes from there.
+    assert {name for name in app["environment"] if name not in fixed} == {"WEB_CONCURRENCY"}
+    assert app["environment"]["WEB_CONCURRENCY"] == "${WEB_CONCURRENCY:-2}"
+    assert "host.docker.internal:host-gateway" in app["extra_hosts"]
+    grace = re.search(r'"CHAT_SHUTDOWN_GRACE_SECONDS", (\d+)', text_of("chatproject/settings.py"))
+    assert grace and int(app["stop_grace_period"].rstrip("s")) >= int(grace[1]) + 10
+
+
+def test_a_line_of_the_example_file_is_taken_by_the_settings(tmp_path) -> None:
+    """Start from all lines without their comment marks, but for what is of another database or a wish."""
+    values = dict(re.findall(r"^(?:# )?([A-Z_]+)=(.*)$", text_of(".env.example"), re.MULTILINE))
+    environ = values | {"DATA_DIR": str(tmp_path), "SECRET_KEY": "x" * 40, "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", "import chatproject.settings"]
+
+    done = subprocess.run(command, cwd=PROJECT, env=environ, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_guide_names_every_code(sqlite_server):
