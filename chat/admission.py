@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 
-from chat import leases, refusals, statements
+from chat import leases, refusals, statements, storage
 from chat.events import START, Position
 from chat.models import ChatSession, IdempotencyKey
 from chatproject.limits import Counting
@@ -66,6 +66,7 @@ class Found:
     count: int  # of what `Asked.counting` counts
     everywhere: int  # so many of the user's answers are running,
     here: int  # so many of them in this session
+    stored: int  # so many characters the user has stored, where that is limited
     more: list[list[Any]]
 
 
@@ -83,7 +84,10 @@ def look(asked: Asked, *more: Asking, session_id: UUID | None = None) -> Found:
         asking.append((statements.KNOWN_KEY, (user, asked.key)))
     if asked.counting is not None:
         asking.append((asked.counting.statement, asked.counting.values))
-    asking += [(statements.BUSY, (user, session_id)), *more]
+    asking.append((statements.BUSY, (user, session_id)))
+    if storage.is_limited():
+        asking.append((storage.STORED, (user,)))
+    asking += more
     together = statements.together(*(statement for statement, _ in asking))
     results = iter(together.found(*(values for _, values in asking)))
     users = next(results)
@@ -96,6 +100,7 @@ def look(asked: Asked, *more: Asking, session_id: UUID | None = None) -> Found:
     counted = next(results) if asked.counting is not None else [(0,)]
     busy = next(results)
     everywhere, here = busy[0] if busy else (0, 0)
+    stored = next(results) if storage.is_limited() else []
     return Found(
         users[0],
         sessions[0] if sessions else None,
@@ -103,6 +108,7 @@ def look(asked: Asked, *more: Asking, session_id: UUID | None = None) -> Found:
         counted[0][0],
         everywhere,
         here,
+        int(stored[0][0]) if stored else 0,
         list(results),
     )
 
@@ -120,6 +126,7 @@ def admit(asked: Asked, found: Found) -> Replay | None:
         leases.interrupt_abandoned()
         if _running(asked.user) >= settings.CHAT_MAX_RUNNING:
             raise refusals.TooManyRunning
+    storage.check(found.stored)
     return None
 
 

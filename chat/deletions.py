@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from chat import branches, refusals
+from chat import branches, refusals, storage
 from chat.models import ChatSession, IdempotencyKey, Message
 
 
@@ -51,6 +51,7 @@ def delete_message(message: Message, unchanged_since: datetime | None = None) ->
     answering = rows.running().values_list("pk", flat=True).first()
     for start in range(0, len(ids), branches.BATCH):
         rows.filter(pk__in=ids[start : start + branches.BATCH]).delete()
+    storage.recount(message.session_id)
     if chosen:
         branches.choose_branch_of(message.session_id, message.parent_id)
     return answering if answering in set(ids) else None

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from chat import faults, leases
+from chat import faults, leases, storage
 from chat.answers import Outcome, RunningAnswer
 from chat.models import ChatSession, Message
 from chatproject.prepared import Both, Update
@@ -17,7 +17,10 @@ from providers.estimates import whole_usage
 Status = Message.Status
 
 _MOVE_UP = Update(
-    lambda session, updated_at: (ChatSession.objects.filter(pk=session), {"updated_at": updated_at})
+    lambda session, message, chars, updated_at: (
+        ChatSession.objects.filter(pk=session),
+        {"updated_at": updated_at, "stored_chars": storage.with_answer(message, chars)},
+    )
 )
 
 
@@ -65,6 +68,7 @@ class Ended:
 
     message_id: UUID
     session_id: UUID
+    new_chars: int
     reasoning: str
     content: str
     outcome: Outcome
@@ -92,6 +96,7 @@ def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ende
     return Ended(
         message_id=answer.id,
         session_id=answer.opening.session_id,
+        new_chars=len(reasoning) + len(content) - sum(answer.start),
         reasoning=reasoning,
         content=content,
         outcome=outcome,
@@ -109,7 +114,7 @@ def close_turn(end: Ended) -> bool:
     abandoned meanwhile, the whole answer still replaces the cut one.
     """
     updated = _CLOSE.run(
-        (end.session_id, timezone.now()),
+        (end.session_id, end.message_id, end.new_chars, timezone.now()),
         (
             end.message_id,
             leases.worker_id,

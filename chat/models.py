@@ -76,6 +76,8 @@ class ChatSession(models.Model):
     )
     archived = models.BooleanField(_("archived"), default=False)
     pinned = models.BooleanField(_("pinned"), default=False)
+    # So many characters its messages have, questions, answers and reasoning; see `chat.storage`.
+    stored_chars = models.BigIntegerField(_("stored characters"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     updated_at = models.DateTimeField(_("updated"), default=timezone.now, editable=False)
 

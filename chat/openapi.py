@@ -288,6 +288,7 @@ STARTING = (
     refusals.IdempotencyConflict,
     Throttled,
     refusals.TooManyRunning,
+    refusals.StorageQuotaExceeded,
     refusals.ShuttingDown,
     InvalidInput,
     *FAILURES,

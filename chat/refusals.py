@@ -56,6 +56,13 @@ class TooManyRunning(ApiError):
         super().__init__(retry_after=5)
 
 
+class StorageQuotaExceeded(ApiError):
+    # Not a status that libraries try again by themselves.
+    status_code = 403
+    code = "storage_quota_exceeded"
+    text = _("Your conversations take up all the room you have here. Delete some of them, then ask again.")
+
+
 class NotAUserMessage(ApiError):
     status_code = 409
     code = "not_a_user_message"

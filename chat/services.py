@@ -221,6 +221,7 @@ def _asked_now(message: str, question: UUID) -> Row:
 
 def _ask(asked: Asked, session: ChatSession, opening: Opening, *, parent: UUID | None, message: str) -> None:
     """Save a question and the row that its answer will fill, before the provider is asked."""
+    session.stored_chars += len(message)
     both = statements.BEGIN if session._state.adding else statements.ASK
     _begin(both, asked, session, opening, parent, message)
 
@@ -239,7 +240,7 @@ def _begin(both: Both, asked: Asked, session: ChatSession, opening: Opening, *as
 def _stored(session: ChatSession, now: datetime) -> tuple[Any, ...]:
     """Return what is stored of a session that moves to the top of the list."""
     of_session = session.title, session.provider, session.model, session.mode, session.context
-    return session.id, session.user_id, *of_session, now
+    return session.id, session.user_id, *of_session, session.stored_chars, now
 
 
 def _stored_context(opening: Opening) -> dict[str, Any]:

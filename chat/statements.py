@@ -32,7 +32,7 @@ BUSY = Select(
 )
 
 NEW_SESSION = Insert(
-    lambda session, user, title, provider, model, mode, context, now: [
+    lambda session, user, title, provider, model, mode, context, chars, now: [
         ChatSession(
             id=session,
             user_id=user,
@@ -41,13 +41,14 @@ NEW_SESSION = Insert(
             model=model,
             mode=mode,
             context=context,
+            stored_chars=chars,
             created_at=now,
             updated_at=now,
         )
     ]
 )
 TOUCH = Update(
-    lambda session, user, title, provider, model, mode, context, now: (
+    lambda session, user, title, provider, model, mode, context, chars, now: (
         ChatSession.objects.filter(pk=session, user_id=user),
         {
             "title": title,
@@ -55,6 +56,7 @@ TOUCH = Update(
             "model": model,
             "mode": mode,
             "context": context,
+            "stored_chars": chars,
             "updated_at": now,
         },
     )

@@ -336,6 +336,8 @@ for _name, _rate in (
 CHAT_MAX_RUNNING = env_int("CHAT_MAX_RUNNING", 5)  # running answers per user
 CHAT_HISTORY_LIMIT = env_int("CHAT_HISTORY_LIMIT", 20)  # messages sent to the model, the new one included
 CHAT_MAX_MESSAGE_CHARS = env_int("CHAT_MAX_MESSAGE_CHARS", 32_000)
+# Characters of questions, answers and reasoning that one person may have stored; 0: no limit.
+CHAT_MAX_STORED_CHARS = env_int("CHAT_MAX_STORED_CHARS", 100_000_000, minimum=0)
 CHAT_SHUTDOWN_GRACE_SECONDS = env_float("CHAT_SHUTDOWN_GRACE_SECONDS", 5)  # running answers may end in it
 
 # A character may take 12 bytes in JSON (an escaped surrogate pair); beyond this nothing is even read.
