@@ -38,6 +38,8 @@ class ChatRequest:
     # Takes a piece of the answer's text at once, so that nobody need be woken for it. An adapter may call it
     # only while the next part is waited for; what it has taken is not yielded.
     on_text: Callable[[str], None] | None = field(default=None, compare=False, repr=False)
+    # Returns the text of this answer so far, for an adapter that has to look back.
+    said: Callable[[], str] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,18 @@ class TextDelta:
 @dataclass(frozen=True, slots=True)
 class ReasoningDelta:
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningEnd:
+    """All text so far was reasoning: a server wrote it as text, and only its end tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """The model that answers, as the provider calls it."""
+
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +101,26 @@ class FinishReason(StrEnum):
     OTHER = "other"
 
 
+class Output(StrEnum):
+    """What an answer may hold besides text."""
+
+    IMAGE = "image"
+    AUDIO = "audio"
+    TOOL_CALL = "tool_call"
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The provider's own word that the answer is whole; given once, last of all."""
+    """The provider's own word that the answer is whole; given once, last of all.
+
+    `beside` is what came besides text.
+    """
 
     reason: FinishReason
+    beside: frozenset[Output] = frozenset()
 
 
-StreamPart = TextDelta | ReasoningDelta | Usage | Finished
+StreamPart = TextDelta | ReasoningDelta | ReasoningEnd | ServedBy | Usage | Finished
 
 
 @dataclass(frozen=True, slots=True)

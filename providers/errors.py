@@ -20,6 +20,7 @@
     │   └── AddressMalformed       address_malformed         nothing that could be asked
     ├── AnswerTooLarge             answer_too_large
     └── BrokenStream               broken_stream             unreadable, or ended early
+        └── EmptyAnswer            empty_answer              ended at once, without an end mark
 
 The class says what happened, and its text is for the person who asked. The
 provider's own words go along as `words`: redacted, short, plain text, for the
@@ -178,6 +179,11 @@ class BrokenStream(ProviderError):
     code = "broken_stream"
     text = _("The answer broke off before its end. Try again.")
     retryable = True
+
+
+class EmptyAnswer(BrokenStream):
+    code = "empty_answer"
+    text = _("The provider sent an empty answer. Try again, or choose another model.")
 
 
 def unreadable(what: str) -> BrokenStream:

@@ -34,6 +34,8 @@ class Framed(ABC):
 
     # Whether a text would be passed on as it is, and change nothing: none is held back, and no tag can begin.
     text_only = False
+    # A character that may begin a tag: a text with it is the reader's to look at. "" where there is none.
+    mark = ""
 
     @abstractmethod
     def only_text(self, data: bytes) -> str | None:
@@ -43,16 +45,20 @@ class Framed(ABC):
 class Frame:
     """What stands before and behind the text, up to the empty line, but for padding of any length."""
 
-    __slots__ = ("_before", "_closing", "_end", "_fixed", "_padding")
+    __slots__ = ("_before", "_closing", "_end", "_fixed", "_mark", "_padding")
 
-    def __init__(self, before: bytes, after: bytes) -> None:
+    def __init__(self, before: bytes, after: bytes, mark: str = "") -> None:
+        self._mark = mark
         self._before = before
         self._fixed, self._padding, self._end = _parted(after)
         # Where the text's closing quote is behind, as a place from the end.
         self._closing = 1 - len(self._fixed) or None
 
     def take(self, events: bytes) -> tuple[str, int] | None:
-        """Return the text of whole events, and how many they are; `None` where not all are in the frame."""
+        """Return the text of whole events, and how many they are.
+
+        `None` where not all are in the frame, or where the reader has to look at a text.
+        """
         start, stop = len(self._before), len(events) - len(self._end)
         if not events.startswith(self._before) or not events.endswith(self._end):
             return None
@@ -70,7 +76,7 @@ class Frame:
             text: str = orjson.loads(written)
         except ValueError:
             return None
-        return None if "\0" in text else (text, 1)
+        return None if "\0" in text or (self._mark and self._mark in text) else (text, 1)
 
     def _take_some(self, events: bytes, start: int, stop: int) -> tuple[str, int] | None:
         if len(events) > MAX_CONTAINERS and is_costly(events):
@@ -90,13 +96,16 @@ class Frame:
             text: str = orjson.loads(b'"%b"' % _BETWEEN.join(texts))
         except ValueError:
             return None
-        if "\0" in text or text.count("\x7f") != len(texts) - 1:
+        if "\0" in text or text.count("\x7f") != len(texts) - 1 or (self._mark and self._mark in text):
             return None
         return text.replace("\x7f", ""), len(texts)
 
 
-def learn(data: bytes, name: str, only_text: Callable[[bytes], str | None]) -> Frame | None:
-    """Return the frame of an event that is text only, if it can be told for sure where the text is."""
+def learn(data: bytes, name: str, only_text: Callable[[bytes], str | None], mark: str = "") -> Frame | None:
+    """Return the frame of an event that is text only, if it can be told for sure where the text is.
+
+    A text with `mark` will not be in it.
+    """
     # Readers are given an error in another form.
     if name == "error" or len(data) + len(name) > _MOST_BYTES or b"\n" in data:
         return None
@@ -113,7 +122,7 @@ def learn(data: bytes, name: str, only_text: Callable[[bytes], str | None]) -> F
                 break
             before, after = data[: at + 1], data[at + len(written) - 1 :]
             if only_text(before + _MARK.encode() + after) == _MARK:
-                return Frame(start + before, after + b"\n\n")
+                return Frame(start + before, after + b"\n\n", mark)
     return None
 
 

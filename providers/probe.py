@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from chatproject import limits
 from providers import services
 from providers.base import ChatMessage, ChatRequest, Finished, ModelInfo, ReasoningDelta, TextDelta
-from providers.errors import BrokenStream, ProviderError, ProviderTimeout, WrongAddress
+from providers.errors import BrokenStream, EmptyAnswer, ProviderError, ProviderTimeout, WrongAddress
 from providers.models import ProviderConfig
 from providers.registry import ProviderAccess, adapter_for
 from providers.resolve import ProviderNotConfigured, ProviderUnknown, access_of_row, resolve
@@ -31,7 +31,7 @@ TEST_SECONDS = 20
 # These list their models to anybody, so that only a question tells whether the key is right.
 OPEN_LISTS = frozenset({"openrouter"})
 # Faults that do not tell whether it is this kind of provider that answers.
-_SAY_LITTLE = (ProviderError, WrongAddress, BrokenStream)
+_SAY_LITTLE = (ProviderError, WrongAddress, BrokenStream, EmptyAnswer)
 
 
 def count_test(request: HttpRequest | Request) -> None:

@@ -13,6 +13,7 @@ from ..base import (
     Finished,
     FinishReason,
     ModelInfo,
+    Output,
     ReasoningDelta,
     StreamPart,
     TextDelta,
@@ -25,10 +26,12 @@ from ..frames import Framed
 from ..text import TextCleaner
 from ..transport import stream_events
 from ..turns import in_turns
+from .fields import served_by
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
     NO_HEADERS,
+    PlainReader,
     bounded,
     count,
     cursor,
@@ -237,12 +240,14 @@ def _stop_thinking(body: dict[str, Any], request: ChatRequest) -> None:
     body |= _sampling(request)
 
 
-class MessagesReader(Framed):
+class MessagesReader(Framed, PlainReader):
     """The events of one message, turned into parts. Pure: data in, parts out."""
 
     def __init__(self) -> None:
         self.done = False
         self.text_only = True
+        self._model = ""
+        self.beside: set[Output] = set()
         self._counts: dict[str, int] = {}
         self._finish: str | None = None
         self._error: ProviderError | None = None
@@ -277,7 +282,9 @@ class MessagesReader(Framed):
             self._piece(event.get("content_block"), parts)
         elif kind == "message_start":
             message = event.get("message")
-            self._count(message.get("usage") if isinstance(message, dict) else None)
+            if isinstance(message, dict):
+                self._model = served_by(message.get("model"), self._model, parts)
+                self._count(message.get("usage"))
             if usage := parse_usage(self._counts):
                 # What it says of the output is where the count begins.
                 parts.append(replace(usage, output_tokens=None))
@@ -291,6 +298,7 @@ class MessagesReader(Framed):
             self.done = True
         elif kind == "message":
             # It was not streamed.
+            self._model = served_by(event.get("model"), self._model, parts)
             for block in content if isinstance(content := event.get("content"), list) else []:
                 self._piece(block, parts)
             self._stop(event)
@@ -332,6 +340,10 @@ class MessagesReader(Framed):
             and (thought := self._thought.feed(thought))
         ):
             parts.append(ReasoningDelta(thought))
+        elif kind == "tool_use":
+            self.beside.add(Output.TOOL_CALL)
+        elif kind == "image":
+            self.beside.add(Output.IMAGE)
 
     def _stop(self, holder: Any) -> None:
         if isinstance(holder, dict) and (reason := holder.get("stop_reason")):

@@ -9,6 +9,7 @@ from ..base import (
     Finished,
     FinishReason,
     ModelInfo,
+    Output,
     ReasoningDelta,
     StreamPart,
     TextDelta,
@@ -19,16 +20,17 @@ from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError, ProviderTimeout
 from ..text import TextCleaner
 from ..transport import stream_events
+from .fields import is_first, served_by
 from .reading import (
     MAX_MODELS,
     MAX_PAGES,
     NO_HEADERS,
+    PlainReader,
     bounded,
     count,
     cursor,
     entries,
     get_list,
-    is_first,
     model_in_path,
     model_info,
     named,
@@ -153,7 +155,7 @@ def drop_thinking(body: dict[str, Any], fault: ProviderError) -> bool:
     return body.get("generationConfig", {}).pop("thinkingConfig", None) is not None
 
 
-class GeminiReader:
+class GeminiReader(PlainReader):
     """The responses that one answer is made of, turned into parts. Pure: data in, parts out."""
 
     # Nothing marks the end but the end of the body: usage may follow the finish reason.
@@ -166,7 +168,8 @@ class GeminiReader:
         self.ending = False
         self._finish: FinishReason | None = None
         self._error: ProviderError | None = None
-        self._calls = False
+        self._model = ""
+        self.beside: set[Output] = set()
         self._text = TextCleaner()
         self._thought = TextCleaner()
 
@@ -179,6 +182,7 @@ class GeminiReader:
     def _response(self, response: dict[str, Any], parts: list[StreamPart]) -> None:
         if tells_error(response) and self._error is None:
             self._error = fault_in_stream(response)
+        self._model = served_by(response.get("modelVersion"), self._model, parts)
         candidates = response.get("candidates")
         for candidate in candidates if isinstance(candidates, list) else []:
             if isinstance(candidate, dict) and is_first(candidate):
@@ -203,7 +207,7 @@ class GeminiReader:
         # Where every piece had a reason, a broken connection may have cost text; a silent one has not.
         over = self.ending or broken is None or isinstance(broken, ProviderTimeout)
         if self._finish is not None and over:
-            calls = self._calls and self._finish is FinishReason.STOP
+            calls = Output.TOOL_CALL in self.beside and self._finish is FinishReason.STOP
             return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
         raise broken or BrokenStream("the stream ended without a finish reason")
 
@@ -220,7 +224,7 @@ class GeminiReader:
         for piece in pieces if isinstance(pieces, list) else []:
             if not isinstance(piece, dict):
                 continue
-            self._calls |= "functionCall" in piece
+            self._note_beside(piece)
             text = piece.get("text")
             if not text or not isinstance(text, str):
                 continue
@@ -232,6 +236,14 @@ class GeminiReader:
                     parts.append(ReasoningDelta(thought))
             elif text := self._text.feed(text):
                 parts.append(TextDelta(text))
+
+    def _note_beside(self, piece: dict[str, Any]) -> None:
+        if "functionCall" in piece:
+            self.beside.add(Output.TOOL_CALL)
+        data = piece.get("inlineData") or piece.get("fileData")
+        if isinstance(data, dict):
+            kind = named(data.get("mimeType")).partition("/")[0]
+            self.beside.add(Output.AUDIO if kind == "audio" else Output.IMAGE)
 
 
 def parse_usage(usage: Any) -> Usage | None:

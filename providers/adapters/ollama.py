@@ -8,16 +8,15 @@ from ..base import (
     Finished,
     FinishReason,
     ModelInfo,
-    ReasoningDelta,
+    Output,
     StreamPart,
-    TextDelta,
     Usage,
 )
 from ..bodies import merged
 from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError
-from ..text import TextCleaner
 from ..transport import stream_lines
+from .fields import served_by
 from .reading import (
     NO_HEADERS,
     bounded,
@@ -29,7 +28,7 @@ from .reading import (
     objects,
     read_answer,
 )
-from .think import ThinkTags
+from .spoken import Spoken
 
 if TYPE_CHECKING:
     import httpx
@@ -60,6 +59,7 @@ class OllamaAdapter:
             headers=self._headers,
             repair=lambda fault: drop_thinking(body, fault),
             on_text=request.on_text,
+            said=request.said,
         )
 
     async def list_models(self) -> list[ModelInfo]:
@@ -103,10 +103,16 @@ class OllamaReader:
         self.done = False
         self._finish = FinishReason.STOP
         self._error: ProviderError | None = None
-        self._calls = False
-        self._text = TextCleaner()
-        self._thought = TextCleaner()
-        self._tags = ThinkTags()
+        self._spoken = Spoken()
+        self._model = ""
+        self.beside: set[Output] = set()
+
+    @property
+    def asks(self) -> bool:
+        return self._spoken.asks
+
+    def judge(self, said: str) -> Sequence[StreamPart]:
+        return self._spoken.judge(said)
 
     def feed(self, data: bytes) -> Sequence[StreamPart]:
         parts: list[StreamPart] = []
@@ -114,6 +120,9 @@ class OllamaReader:
             if tells_error(line):
                 self._error = self._error or fault_in_stream(line)
                 self.done = True
+            self._model = served_by(line.get("model"), self._model, parts)
+            if line.get("image"):
+                self.beside.add(Output.IMAGE)
             if isinstance(message := line.get("message"), dict):
                 self._message(message, parts)
             # Some newer servers give the reason and leave out `done`.
@@ -122,35 +131,26 @@ class OllamaReader:
         return parts
 
     def rest(self) -> Sequence[StreamPart]:
-        parts: list[StreamPart] = []
-        if thought := self._thought.end():
-            parts.append(ReasoningDelta(thought))
-        parts += self._tags.feed(self._text.end())
-        parts += self._tags.end()
-        return parts
+        return self._spoken.rest()
 
     def finished(self, broken: ProviderError | None) -> Finished:
         if self._error is not None:
             raise self._error
         if self.done:
-            calls = self._calls and self._finish is FinishReason.STOP
+            calls = Output.TOOL_CALL in self.beside and self._finish is FinishReason.STOP
             return Finished(FinishReason.TOOL_CALLS if calls else self._finish)
         raise broken or BrokenStream("the stream ended before the line that says it is done")
 
     def _message(self, message: dict[str, Any], parts: list[StreamPart]) -> None:
         thought, text = message.get("thinking"), message.get("content")
         if thought and isinstance(thought, str):
-            self._tags.stop()
-            if thought := self._thought.feed(thought):
-                parts.append(ReasoningDelta(thought))
+            self._spoken.think(thought, parts)
         if text and isinstance(text, str):
-            text = self._text.feed(text)
-            if self._tags.passed:
-                if text:
-                    parts.append(TextDelta(text))
-            else:
-                parts += self._tags.feed(text)
-        self._calls |= bool(message.get("tool_calls"))
+            self._spoken.say(text, parts)
+        if message.get("tool_calls"):
+            self.beside.add(Output.TOOL_CALL)
+        if message.get("images"):
+            self.beside.add(Output.IMAGE)
 
     def _end(self, line: dict[str, Any], parts: list[StreamPart]) -> None:
         self.done = True

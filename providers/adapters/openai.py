@@ -11,7 +11,7 @@ from ..base import (
     Finished,
     FinishReason,
     ModelInfo,
-    ReasoningDelta,
+    Output,
     StreamPart,
     TextDelta,
     Usage,
@@ -20,13 +20,14 @@ from ..bodies import merged
 from ..error_mapping import fault_in_stream, tells_error
 from ..errors import (
     BrokenStream,
+    EmptyAnswer,
     ProviderError,
     ProviderFailed,
     ProviderOverloaded,
 )
 from ..frames import Framed
-from ..text import TextCleaner
 from ..transport import stream_events
+from .fields import is_first, served_by
 from .reading import (
     DONE,
     NO_HEADERS,
@@ -34,14 +35,13 @@ from .reading import (
     count,
     entries,
     get_list,
-    is_first,
     joined,
     model_info,
     named,
     objects,
     read_answer,
 )
-from .think import ThinkTags
+from .spoken import Spoken
 
 if TYPE_CHECKING:
     import httpx
@@ -81,6 +81,20 @@ _FAILED: dict[str, type[ProviderError]] = {
     "insufficient_system_resource": ProviderOverloaded,
 }
 
+# What a delta may hold besides text, and of what kind a piece of content may be.
+_BESIDE = {
+    "images": Output.IMAGE,
+    "audio": Output.AUDIO,
+    "tool_calls": Output.TOOL_CALL,
+    "function_call": Output.TOOL_CALL,
+}
+_PIECES = {
+    "image_url": Output.IMAGE,
+    "image": Output.IMAGE,
+    "output_image": Output.IMAGE,
+    "audio": Output.AUDIO,
+    "input_audio": Output.AUDIO,
+}
 # Where a delta says something beside its content.
 _SAID_ELSEWHERE = ("reasoning_content", "reasoning", "reasoning_details", "refusal")
 # Nobody asks for several answers, and no model has so many hosts.
@@ -123,6 +137,7 @@ class OpenAIAdapter:
             headers=self._headers,
             repair=lambda fault: drop_parameter(body, fault.parameter, tried),
             on_text=request.on_text,
+            said=request.said,
         )
 
     async def list_models(self) -> list[ModelInfo]:
@@ -186,19 +201,25 @@ class ChatReader(Framed):
         self._finish: str | None = None
         self._refused = False
         self._error: ProviderError | None = None
-        self._spoke = False
-        self._thinks = False
-        self._text = TextCleaner()
-        self._thought = TextCleaner()
-        self._tags = ThinkTags()
-        # Reasoning came in a field of its own: then a tag in the text is text,
-        # and `reasoning_details` repeats what has been read.
+        self._spoken = Spoken()
+        # Then `reasoning_details` repeats what has been read.
         self._own_field = False
+        self._model = ""
+        self.beside: set[Output] = set()
         self.ending = False
         self.text_only = False
 
+    @property
+    def asks(self) -> bool:
+        return self._spoken.asks
+
+    def judge(self, said: str) -> Sequence[StreamPart]:
+        parts = self._spoken.judge(said)
+        self._told()
+        return parts
+
     def feed(self, data: bytes) -> Sequence[StreamPart]:
-        if self.text_only and (piece := self.only_text(data)):
+        if self.text_only and (piece := self.only_text(data)) and not (self.mark and self.mark in piece):
             return (TextDelta(piece),)
         parts: list[StreamPart] = []
         for chunk in objects(data):
@@ -234,6 +255,7 @@ class ChatReader(Framed):
     def _chunk(self, chunk: dict[str, Any], parts: list[StreamPart]) -> None:
         if tells_error(chunk):
             self._note_error(chunk)
+        self._model = served_by(chunk.get("model"), self._model, parts)
         choices = chunk.get("choices")
         if choices and isinstance(choices, list):
             for choice in choices[:_MOST_CHOICES]:
@@ -246,11 +268,9 @@ class ChatReader(Framed):
 
     def rest(self) -> list[StreamPart]:
         """Return what was held back."""
-        parts: list[StreamPart] = []
-        if thought := self._thought.end():
-            parts.append(ReasoningDelta(thought))
-        parts += self._tags.feed(self._text.end())
-        parts += self._tags.end()
+        parts = self._spoken.rest()
+        if self._spoken.calls_tool:
+            self.beside.add(Output.TOOL_CALL)
         return parts
 
     def finished(self, broken: ProviderError | None) -> Finished:
@@ -268,8 +288,8 @@ class ChatReader(Framed):
             raise broken
         if not self.done:
             raise BrokenStream("the stream ended without a finish reason or an end marker")
-        if not (self._spoke or self._thinks):
-            raise BrokenStream("an end marker and no answer before it")
+        if not (self._spoken.spoke or self._spoken.thinks or self.beside):
+            raise EmptyAnswer("an end marker and no answer before it")
         return Finished(FinishReason.REFUSAL if self._refused else FinishReason.STOP)
 
     def _note_error(self, chunk: dict[str, Any]) -> None:
@@ -299,12 +319,9 @@ class ChatReader(Framed):
             return
         thought = delta.get("reasoning_content") or delta.get("reasoning")
         if thought and isinstance(thought, str):
-            if not self._own_field:
-                self._own_field = True
-                self._tags.stop()
+            self._own_field = True
             self._think(thought, parts)
         elif (details := delta.get("reasoning_details")) and not self._own_field:
-            self._tags.stop()
             self._think(_details_text(details), parts)
         content = delta.get("content")
         if content:
@@ -315,6 +332,9 @@ class ChatReader(Framed):
         if (refusal := delta.get("refusal")) and isinstance(refusal, str):
             self._refused = True
             self._say(refusal, parts)
+        for name, output in _BESIDE.items():
+            if delta.get(name):
+                self.beside.add(output)
 
     def _unsaid(self, message: Any) -> Any:
         """Return what a whole message adds to what came in pieces.
@@ -322,26 +342,23 @@ class ChatReader(Framed):
         An answer that was not streamed has only that. In a stream some give one with
         every piece, or as the last, and repeat in it all that was said.
         """
-        if not isinstance(message, dict) or not (self._spoke or self._thinks):
+        spoken = self._spoken
+        if not isinstance(message, dict) or not (spoken.spoke or spoken.thinks):
             return message
-        said = {"content", "refusal"} if self._spoke else set()
-        thought = {"reasoning_content", "reasoning", "reasoning_details"} if self._thinks else set()
+        said = {"content", "refusal"} if spoken.spoke else set()
+        thought = {"reasoning_content", "reasoning", "reasoning_details"} if spoken.thinks else set()
         return {name: value for name, value in message.items() if name not in said | thought}
 
     def _think(self, text: str, parts: list[StreamPart]) -> None:
-        self._thinks = True
-        if text := self._thought.feed(text):
-            parts.append(ReasoningDelta(text))
+        self._spoken.think(text, parts)
+        self._told()
 
     def _say(self, text: str, parts: list[StreamPart]) -> None:
-        self._spoke = True
-        text = self._text.feed(text)
-        if self._tags.passed:
-            if text:
-                parts.append(TextDelta(text))
-        else:
-            parts += self._tags.feed(text)
-        self.text_only = self._tags.passed and not self._text.holds
+        self._spoken.say(text, parts)
+        self._told()
+
+    def _told(self) -> None:
+        self.text_only, self.mark = self._spoken.text_only, self._spoken.mark
 
     def _pieces(self, content: list[Any], parts: list[StreamPart]) -> None:
         for piece in content:
@@ -349,10 +366,11 @@ class ChatReader(Framed):
                 self._say(piece, parts)
             elif isinstance(piece, dict):
                 if piece.get("type") == "thinking":
-                    self._tags.stop()
                     self._think(joined(piece.get("thinking")), parts)
                 elif isinstance(text := piece.get("text"), str):
                     self._say(text, parts)
+                elif output := _PIECES.get(named(piece.get("type"))):
+                    self.beside.add(output)
 
 
 def _details_text(details: Any) -> str:

@@ -3,23 +3,50 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Set,
+)
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from ..base import Finished, ModelInfo, ReasoningDelta, StreamPart, TextDelta
+from ..base import (
+    Finished,
+    ModelInfo,
+    Output,
+    ReasoningDelta,
+    ReasoningEnd,
+    StreamPart,
+    TextDelta,
+)
 from ..blobs import ELIDED
 from ..decoding import Body
 from ..error_mapping import fault_in_stream, tells_error
-from ..errors import AnswerTooLarge, ModelNotFound, ProviderError, WrongAddress, unreadable
+from ..errors import (
+    AnswerTooLarge,
+    BrokenStream,
+    EmptyAnswer,
+    ModelNotFound,
+    ProviderError,
+    WrongAddress,
+    unreadable,
+)
 from ..frames import Frame, Framed, learn
 from ..redaction import seal
 from ..retries import may_repair, pause_before_retry
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines
 from ..transport import Stream, get_json, limits, secrets_in
+from .fields import number
 
 if TYPE_CHECKING:
     import httpx
@@ -41,8 +68,6 @@ MAX_ENTRIES = 10_000
 _MAX_CURSOR = 2000
 # No count is higher; one that is would not fit into a database, nor into JavaScript.
 _MOST = 2**53
-# A string of more is no number of tokens.
-_MOST_DIGITS = 24
 _MAX_DEPTH = 8
 # So many frames are learnt in vain.
 _MOST_TRIES = 8
@@ -64,7 +89,21 @@ class Reader(Protocol):
         """Whether it was read how the answer ended, so that only the usage can follow."""
         ...
 
+    @property
+    def beside(self) -> Set[Output]:
+        """What came besides text."""
+        ...
+
+    @property
+    def asks(self) -> bool:
+        """Whether only the text so far tells how to go on; once all parts are passed on, call `judge`."""
+        ...
+
     def feed(self, data: bytes) -> Sequence[StreamPart]: ...
+
+    def judge(self, said: str) -> Sequence[StreamPart]:
+        """Return what was held back, now that the text so far is known."""
+        ...
 
     def rest(self) -> Sequence[StreamPart]:
         """Return what was held back."""
@@ -73,6 +112,16 @@ class Reader(Protocol):
     def finished(self, broken: ProviderError | None) -> Finished:
         """Return how the answer ended, or raise what makes it not whole."""
         ...
+
+
+class PlainReader:
+    """A reader of which nothing depends on the text so far, and that meets nothing but text."""
+
+    asks = False
+    beside: Set[Output] = frozenset()
+
+    def judge(self, said: str) -> Sequence[StreamPart]:
+        return ()
 
 
 def never(fault: ProviderError) -> bool:
@@ -86,8 +135,9 @@ async def read_answer(
     headers: Mapping[str, str],
     repair: Callable[[ProviderError], bool] = never,
     on_text: Callable[[str], None] | None = None,
+    said: Callable[[], str] | None = None,
 ) -> AsyncGenerator[StreamPart, None]:
-    """Ask, and yield the answer's parts, `Finished` last; `on_text` is the request's.
+    """Ask, and yield the answer's parts, `Finished` last; `on_text` and `said` are the request's.
 
     Asks again, a few times at most, as long as not a word has been passed on:
     where the fault may pass by itself, or where `repair` could change the
@@ -99,6 +149,9 @@ async def read_answer(
     since = loop.time()
     retries = repairs = chars = 0
     most = limits().answer_chars
+    # The text so far, where nobody else keeps it.
+    own: list[str] | None = [] if said is None else None
+    text_so_far = said or (lambda: "".join(own or ()))
 
     def take(parts: Parts, on_text: Callable[[str], None], chunk: bytes) -> bool:
         """Pass a chunk's text on without anybody being woken, if it is no more than that."""
@@ -109,10 +162,18 @@ async def read_answer(
         if text:
             if kept := text[: most - chars]:
                 on_text(kept)
+                if own is not None:
+                    own.append(kept)
             chars += len(text)
             if chars > most:
                 raise AnswerTooLarge(f"more than {most} characters")
         return text is not None
+
+    def note(part: StreamPart) -> None:
+        if isinstance(part, TextDelta) and own is not None:
+            own.append(part.text)
+        elif isinstance(part, ReasoningEnd) and own is not None:
+            own.clear()
 
     while True:
         reader = new_reader()
@@ -127,27 +188,33 @@ async def read_answer(
                     offer_to(partial(take, parts, on_text))
                 # The connection may stay open long after the end.
                 while not (over or reader.done):
-                    said: Iterable[StreamPart]
+                    heard: Iterable[StreamPart]
                     try:
                         if reader.ending:
                             # Once for all: what follows may drip.
                             leave_at = leave_at or loop.time() + LINGER
                             async with asyncio.timeout_at(leave_at):
-                                said = parts.feed(await anext(chunks))
+                                heard = parts.feed(await anext(chunks))
                         else:
-                            said = parts.feed(await anext(chunks))
+                            heard = parts.feed(await anext(chunks))
                     except StopAsyncIteration:
-                        over, said = True, parts.end()
-                    for part in said:
-                        if isinstance(part, _SPOKEN):
-                            chars += len(part.text)
-                            # It was not the end yet.
-                            leave_at = None
-                            if chars > most:
-                                if kept := part.text[: most - chars]:
-                                    yield type(part)(kept)
-                                raise AnswerTooLarge(f"more than {most} characters")
-                        yield part
+                        over, heard = True, parts.end()
+                    while True:
+                        for part in heard:
+                            if isinstance(part, _SPOKEN):
+                                chars += len(part.text)
+                                # It was not the end yet.
+                                leave_at = None
+                                if chars > most:
+                                    if kept := part.text[: most - chars]:
+                                        yield type(part)(kept)
+                                    raise AnswerTooLarge(f"more than {most} characters")
+                            if own is not None:
+                                note(part)
+                            yield part
+                        if not reader.asks:
+                            break
+                        heard = reader.judge(text_so_far())
                 if not over:
                     over = True
                     await _to_the_end(chunks)
@@ -157,33 +224,44 @@ async def read_answer(
             # What breaks behind the end is no matter.
             if not (over and reader.done) or isinstance(exc, AnswerTooLarge):
                 broken = exc
-        for part in reader.rest():
+        for part in _left(reader, text_so_far):
             if isinstance(part, _SPOKEN):
                 if isinstance(broken, AnswerTooLarge):
                     continue
                 chars += len(part.text)
+            note(part)
             yield part
         try:
             if isinstance(broken, AnswerTooLarge):
                 # Cut by us, whatever the provider said of its end before.
                 raise broken
-            finished = reader.finished(broken)
-        except ProviderError as fault:
+            finished = replace(reader.finished(broken), beside=frozenset(reader.beside))
+        except ProviderError as exc:
+            fault = exc
+            if type(fault) is BrokenStream and broken is None and not (chars or reader.beside or reader.done):
+                fault = EmptyAnswer(exc.detail)
             seal(fault, secrets)
             if chars:
-                raise
+                raise fault from exc
             elapsed = loop.time() - since
             if may_repair(repairs=repairs, elapsed=elapsed) and repair(fault):
                 repairs += 1
                 continue
             pause = pause_before_retry(fault, retries=retries, elapsed=elapsed, total=limits().total_seconds)
             if pause is None:
-                raise
+                raise fault from exc
             retries += 1
             await asyncio.sleep(pause)
         else:
             yield finished
             return
+
+
+def _left(reader: Reader, text_so_far: Callable[[], str]) -> Iterator[StreamPart]:
+    """Yield what was held back until the end."""
+    yield from reader.rest()
+    while reader.asks:
+        yield from reader.judge(text_so_far())
 
 
 class Parts:
@@ -231,7 +309,7 @@ class Parts:
         if type(part) is TextDelta and reader.text_only:
             # Where each event is framed anew, that is not tried for ever.
             self._tries -= 1
-            self._frame = learn(batch[-1].data, batch[-1].name, reader.only_text) or self._frame
+            self._frame = learn(batch[-1].data, batch[-1].name, reader.only_text, reader.mark) or self._frame
 
 
 def _said(reader: Reader, batch: Sequence[Event]) -> Iterable[StreamPart]:
@@ -329,31 +407,10 @@ def count(holder: Any, *names: str) -> int | None:
     """Return the first of these keys that holds a number of tokens."""
     if isinstance(holder, dict):
         for name in names:
-            value = _number(holder.get(name))
+            value = number(holder.get(name))
             if value is not None and 0 <= value < _MOST:
                 return value
     return None
-
-
-def _number(value: Any) -> int | None:
-    """Return a number of tokens; some servers write it as a float or as a string."""
-    if isinstance(value, int):
-        return None if isinstance(value, bool) else value
-    try:
-        if isinstance(value, str) and len(value) <= _MOST_DIGITS:
-            value = float(value)
-    except ValueError:
-        return None
-    return int(value) if isinstance(value, float) and value.is_integer() else None
-
-
-# Where several answers were made, the number of the one that was asked for; it may be left out.
-_FIRST = (None, 0, "0", "")
-
-
-def is_first(choice: dict[str, Any]) -> bool:
-    """Whether a choice belongs to the first answer, which is the only one that anybody asked for."""
-    return choice.get("index") in _FIRST
 
 
 def total(*counts: int | None) -> int | None:

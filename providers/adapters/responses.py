@@ -9,6 +9,7 @@ from ..base import (
     ChatRequest,
     Finished,
     FinishReason,
+    Output,
     ReasoningDelta,
     StreamPart,
     TextDelta,
@@ -19,11 +20,13 @@ from ..error_mapping import fault_in_stream, tells_error
 from ..errors import BrokenStream, ProviderError
 from ..text import TextCleaner
 from ..transport import stream_events
+from .fields import served_by
 from .openai import FIXED_TEMPERATURE, REASONING_MODEL, OpenAIAdapter
-from .reading import DONE, count, joined, named, objects, read_answer
+from .reading import DONE, PlainReader, count, joined, named, objects, read_answer
 
 _CUT_SHORT = {"max_output_tokens": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
 _TOOL_CALLS = ("function_call", "custom_tool_call")
+_AUDIO = ("response.output_audio.delta", "response.audio.delta")
 
 
 class ResponsesAdapter(OpenAIAdapter):
@@ -85,7 +88,7 @@ def drop_parameter(body: dict[str, Any], name: str) -> bool:
     return False
 
 
-class ResponsesReader:
+class ResponsesReader(PlainReader):
     """The events of one response, turned into parts. Pure: data in, parts out."""
 
     ending = False
@@ -96,6 +99,8 @@ class ResponsesReader:
         self._error: ProviderError | None = None
         self._refused = False
         self._calls = False
+        self._model = ""
+        self.beside: set[Output] = set()
         self._spoke = False
         # Some servers send their reasoning twice, raw and summed up: the first kind that comes is taken.
         self._thinks_by = ""
@@ -120,6 +125,10 @@ class ResponsesReader:
             self._say(event.get("delta"), parts)
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._item(event.get("item"))
+        elif kind in _AUDIO:
+            self.beside.add(Output.AUDIO)
+        elif kind in ("response.created", "response.in_progress"):
+            self._served(event.get("response"), parts)
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             self._end(event.get("response"), kind.removeprefix("response."), parts)
         elif kind == "error" or (kind is None and event.get("object") != "response" and tells_error(event)):
@@ -148,8 +157,15 @@ class ResponsesReader:
         kind = item.get("type") if isinstance(item, dict) else None
         if kind in _TOOL_CALLS:
             self._calls = True
+            self.beside.add(Output.TOOL_CALL)
         elif kind == "message":
             self._calls = False
+        elif kind == "image_generation_call":
+            self.beside.add(Output.IMAGE)
+
+    def _served(self, response: Any, parts: list[StreamPart]) -> None:
+        if isinstance(response, dict):
+            self._model = served_by(response.get("model"), self._model, parts)
 
     def _say(self, text: Any, parts: list[StreamPart]) -> None:
         if isinstance(text, str) and (text := self._text.feed(text)):
@@ -172,6 +188,7 @@ class ResponsesReader:
         self.done = True
         if not isinstance(response, dict):
             response = {}
+        self._served(response, parts)
         if (usage := parse_usage(response.get("usage"))) is not None:
             parts.append(usage)
         status = response.get("status") or kind

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from providers.adapters.reading import Reader, read_answer
-from providers.base import Adapter, ChatRequest, Finished, ReasoningDelta, StreamPart, TextDelta, Usage
+from providers.base import (
+    Adapter,
+    ChatRequest,
+    Finished,
+    ReasoningDelta,
+    ReasoningEnd,
+    ServedBy,
+    StreamPart,
+    TextDelta,
+    Usage,
+)
 from providers.decoding import Body, EventBody
 from providers.errors import ProviderError
 from providers.sse import Event
@@ -25,11 +35,27 @@ class Read:
 
     @property
     def text(self) -> str:
-        return "".join(part.text for part in self.parts if isinstance(part, TextDelta))
+        return self._words()[1]
 
     @property
     def reasoning(self) -> str:
-        return "".join(part.text for part in self.parts if isinstance(part, ReasoningDelta))
+        return self._words()[0]
+
+    def _words(self) -> tuple[str, str]:
+        reasoning = text = ""
+        for part in self.parts:
+            if isinstance(part, TextDelta):
+                text += part.text
+            elif isinstance(part, ReasoningDelta):
+                reasoning += part.text
+            elif isinstance(part, ReasoningEnd):
+                reasoning, text = reasoning + text.strip(), ""
+        return reasoning, text
+
+    @property
+    def served_by(self) -> str | None:
+        named = [part.model for part in self.parts if isinstance(part, ServedBy)]
+        return named[-1] if named else None
 
     @property
     def usages(self) -> list[Usage]:

@@ -347,7 +347,7 @@ async def test_bytes_that_are_no_utf8_lose_no_more_than_themselves():
         (["<think>a</thin"], "a</thin", ""),
         (["<thin"], "", "<thin"),
         (["a <think>b</think>"], "", "a <think>b</think>"),
-        (["<thinking>b"], "", "<thinking>b"),
+        (["<thinker>b"], "", "<thinker>b"),
         (["\n\n", "b"], "", "\n\nb"),
     ],
 )

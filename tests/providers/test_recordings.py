@@ -121,6 +121,10 @@ def wanted_words(recording: Recording) -> tuple[str, str]:
         # The sidecar keeps what the server sent; we tell the two apart.
         reasoning, _, text = text.removeprefix("<think>").partition("</think>")
         return text.strip(), reasoning.strip()
+    if "</think>" in text:
+        # The template wrote the other tag into the prompt.
+        reasoning, _, text = text.partition("</think>")
+        return text.strip(), reasoning.strip()
     # A refusal is what the reader is to see.
     return text + (expected.get("refusal") or ""), reasoning
 

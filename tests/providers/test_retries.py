@@ -10,7 +10,7 @@ from providers.base import ChatMessage, ChatRequest
 from providers.errors import (
     AddressRefused,
     AnswerTooLarge,
-    BrokenStream,
+    EmptyAnswer,
     InvalidCredentials,
     ProviderFailed,
     ProviderOverloaded,
@@ -123,7 +123,7 @@ async def test_after_the_first_word_nothing_is_tried_again(field):
 async def test_a_stream_that_breaks_before_the_first_word_is_not_tried_again():
     got, requests = await ask(after(replay([b": hello\n\n"])))
 
-    assert (type(got.error), requests) == (BrokenStream, 1)
+    assert (type(got.error), requests) == (EmptyAnswer, 1)
 
 
 async def test_a_server_that_comes_up_a_moment_later_is_reached(monkeypatch):
