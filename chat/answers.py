@@ -3,6 +3,8 @@
 An answer belongs to the process, not to the request that began it: a task pulls
 it from the provider, any number of readers follow it, and it is saved once, when
 it ends. An answer only grows at its end, so a reader is two numbers (`Position`).
+The one exception is content that turns out to be reasoning: then every reader starts
+over.
 
 Per piece of text this costs one append and, where a reader waits, one
 `set_result`: no lock, no queue, no timer, no task.
@@ -24,7 +26,18 @@ import orjson
 from chat import events, faults, metrics
 from chat.events import Position
 from chat.history import Context
-from providers.base import Adapter, ChatRequest, Finished, FinishReason, ReasoningDelta, TextDelta, Usage
+from providers.base import (
+    Adapter,
+    ChatRequest,
+    Finished,
+    FinishReason,
+    Output,
+    ReasoningDelta,
+    ReasoningEnd,
+    ServedBy,
+    TextDelta,
+    Usage,
+)
 from providers.errors import ProviderError, ProviderTimeout
 
 logger = logging.getLogger(__name__)
@@ -43,6 +56,8 @@ PIECE_CHARS = 64
 # In place of a number of pieces: what a reader has is known by its position alone.
 BEHIND = -1
 LAST_SAVE_SECONDS = 3
+# Between two pieces of reasoning that were not one.
+GAP = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +131,7 @@ class Reader:
     once, by its outlet, without waking anybody.
     """
 
-    __slots__ = ("content", "future", "outlet", "reasoning", "sent_at", "skip", "taken")
+    __slots__ = ("content", "future", "outlet", "reasoning", "reset", "sent_at", "skip", "taken")
 
     def __init__(self, now: float, position: Position, outlet: Outlet | None) -> None:
         self.future: asyncio.Future[None] | None = None
@@ -124,7 +139,14 @@ class Reader:
         self.sent_at = now
         self.taken = 0  # of the answer's pieces, or `BEHIND`
         self.skip = 0  # and so many characters of the next
-        self.reasoning, self.content = position  # so many characters of each
+        self.reasoning, self.content, _ = position  # so many characters of each
+        self.reset = False  # whether it has to be told to forget what it has
+
+    def start_over(self) -> None:
+        """Take everything again, from the first piece on."""
+        self.reset = True
+        self.taken = self.skip = self.reasoning = self.content = 0
+        self.wake()
 
     def wake(self) -> None:
         future, self.future = self.future, None
@@ -136,17 +158,30 @@ class RunningAnswer:
     """The text of one answer while it grows, and who follows it."""
 
     def __init__(
-        self, opening: Opening, *, reasoning: str = "", content: str = "", earlier: Usage | None = None
+        self,
+        opening: Opening,
+        *,
+        reasoning: str = "",
+        content: str = "",
+        earlier: Usage | None = None,
+        served_model: str = "",
+        resets: int = 0,
     ) -> None:
         self.opening = opening
         self.id = opening.message_id
         # In the order of arrival; a continued answer begins with what it had.
         self.pieces: list[Piece] = [piece for piece in ((True, reasoning), (False, content)) if piece[1]]
-        self.start = Position(len(reasoning), len(content))
+        self.start = Position(len(reasoning), len(content), resets)
+        self.resets = resets
         self.usage: Usage | None = None
         # What was counted for the text that a continued answer began with.
         self.earlier = earlier
         self.finish_reason: FinishReason | None = None
+        # What came besides text, the provider's name for its model, and what is stored of the two.
+        self.beside: frozenset[Output] = frozenset()
+        self.served_by = ""
+        self.served_model = served_model
+        self.notice = ""
         self._loop = asyncio.get_running_loop()
         self.started_at = self._loop.time()
         self.first_token_at: float | None = None
@@ -164,7 +199,7 @@ class RunningAnswer:
         self._joined_pieces = len(self.pieces)
         self._merge_at = MERGE_PIECES
         self.ended = asyncio.Event()
-        self._forms = (events.text_form("message", self.id), events.text_form("reasoning", self.id))
+        self._forms = self._text_forms()
         self._readers: list[Reader] = []
         self._task: asyncio.Task[None] | None = None
         self._pulling = False
@@ -182,7 +217,41 @@ class RunningAnswer:
         elif isinstance(part, Usage):
             self.usage = part
         elif isinstance(part, Finished):
-            self.finish_reason = part.reason
+            self.finish_reason, self.beside = part.reason, part.beside
+        elif isinstance(part, ServedBy):
+            self.served_by = part.model
+        elif isinstance(part, ReasoningEnd):
+            self._reset()
+
+    def said(self) -> str:
+        """Return what this run has given of content."""
+        return self.texts()[1][self.start.content :]
+
+    def _reset(self) -> None:
+        """Take all content of this run for reasoning, and have every reader start over."""
+        reasoning, content = self.texts()
+        thought = content[self.start.content :].strip()
+        gap = GAP if reasoning and thought else ""
+        reasoning, content = f"{reasoning}{gap}{thought}", content[: self.start.content]
+        self.pieces = [piece for piece in ((True, reasoning), (False, content)) if piece[1]]
+        self.chars = len(reasoning) + len(content)
+        self._joined, self._joined_pieces = (reasoning, content), len(self.pieces)
+        self._merge_at = MERGE_PIECES
+        if self.first_token_at is not None and not self._thinking:
+            self._thought = (self._thought or 0) + self._loop.time() - self.first_token_at
+        self._thinking = False
+        self.resets += 1
+        self._forms = self._text_forms()
+        # What is stored is to follow at once.
+        self.kept_at = float("-inf")
+        for reader in self._readers:
+            reader.start_over()
+
+    def _text_forms(self) -> tuple[bytes, bytes]:
+        message, reasoning = (
+            events.text_form(name, self.id, self.resets) for name in ("message", "reasoning")
+        )
+        return message, reasoning
 
     def say(self, text: str) -> None:
         """Take a piece of content as `grow` does, straight from where it came in."""
@@ -326,7 +395,7 @@ class RunningAnswer:
         if self._ending is not None:
             return self._ending
         self._pulling = True
-        asked = replace(request, on_text=self.say)
+        asked = replace(request, on_text=self.say, said=self.said)
         try:
             async with asyncio.timeout(seconds), aclosing(adapter().stream(asked)) as parts:
                 async for part in parts:
@@ -368,38 +437,52 @@ class RunningAnswer:
     ) -> AsyncGenerator[bytes, None]:
         """Yield, encoded, all that lies after `position`, each time what there is or a portion of it.
 
-        The first batch is the `session` event; where nothing else is due for a while, a ping. A position
-        beyond the end is from before a crash that has cost some text: then all is told anew. What could
-        leave by `outlet` while the next batch was waited for is not yielded.
+        The first batch is the `session` event; where nothing else is due for a while, a ping. Where the
+        position is lost, or the content turns out to be reasoning, that event says so, and all follows from
+        the start. What could leave by `outlet` while the next batch was waited for is not yielded.
         """
         loop = self._loop
-        reset = position.is_beyond(Position(*map(len, self.texts())))
+        reset = position.is_lost(self._position(*map(len, self.texts())))
         if reset:
             position = events.START
+        position = self._position(position.reasoning, position.content)
         reader = Reader(loop.time(), position, outlet)
-        if position != events.START or self.start != events.START:
+        if position.chars or self.start.chars:
             reader.taken = BEHIND  # else from the first piece on, in the order of arrival
         self._readers.append(reader)
         try:
             yield self.opening.encode(position, reset=reset)
             while True:
-                if reader.taken < len(self.pieces):
+                if reader.reset:
+                    reader.reset = False
+                    yield self.opening.encode(self._position(0, 0), reset=True)
+                elif reader.taken < len(self.pieces):
                     if batch := self._take(reader):
                         yield batch
                         reader.sent_at = loop.time()
                 elif self.outcome is not None:
-                    yield events.Last(final(self, self.outcome, Position(reader.reasoning, reader.content)))
+                    at = self._position(reader.reasoning, reader.content)
+                    yield events.Last(final(self, self.outcome, at))
                     return
                 else:
                     reader.future = loop.create_future()
                     await reader.future
-                    if reader.taken == len(self.pieces) and self.outcome is None:
+                    if reader.taken == len(self.pieces) and self.outcome is None and not reader.reset:
                         yield events.PING
                         reader.sent_at = loop.time()
         finally:
             self._readers.remove(reader)
             if outlet is not None:
-                outlet.left_at = Position(reader.reasoning, reader.content)
+                outlet.left_at = self._left_at(reader)
+
+    def _left_at(self, reader: Reader) -> Position:
+        """Return what a reader had when it left; where it has not heard of a reset, that is lost."""
+        if reader.reset:
+            return Position(0, 1, self.resets - 1)
+        return self._position(reader.reasoning, reader.content)
+
+    def _position(self, reasoning: int, content: int) -> Position:
+        return Position(reasoning, content, self.resets)
 
     def _take(self, reader: Reader) -> bytes:
         """Encode what a reader has yet to take, or a portion of it; neighbours of one kind share an event."""

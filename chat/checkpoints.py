@@ -54,9 +54,16 @@ class Growth:
     content: str
     kept: Position
 
+    resets: int = 0
+
     @property
     def end(self) -> Position:
-        return Position(len(self.reasoning), len(self.content))
+        return Position(len(self.reasoning), len(self.content), self.resets)
+
+    @property
+    def appends(self) -> bool:
+        """Whether what is stored is the beginning of the text; after a reset it is another text."""
+        return self.kept.resets == self.resets
 
     @property
     def tails(self) -> tuple[str, str]:
@@ -83,9 +90,11 @@ async def keep_texts(seconds: float) -> None:
     due = [answer for answer in running.values() if now - answer.kept_at >= seconds]
     for answer in due:
         answer.kept_at = now
-    grown = [answer for answer in due if answer.chars > sum(answer.kept)]
+    grown = [
+        answer for answer in due if answer.chars > answer.kept.chars or answer.resets != answer.kept.resets
+    ]
     if grown:
-        growths = [Growth(answer.id, *answer.texts(), answer.kept) for answer in grown]
+        growths = [Growth(answer.id, *answer.texts(), answer.kept, answer.resets) for answer in grown]
         await in_db(_store, growths)
         for answer, growth in zip(grown, growths, strict=True):
             answer.kept = growth.end
@@ -115,19 +124,19 @@ def _store(growths: list[Growth]) -> None:
     """
     growths = sorted(growths, key=lambda growth: growth.message_id)
     with transaction.atomic():
-        appended = _appended(growths)
+        appended = _appended([growth for growth in growths if growth.appends])
         for growth in growths:
             if growth.message_id not in appended:
                 Message.objects.running().filter(pk=growth.message_id, worker_id=leases.worker_id).update(
-                    reasoning=growth.reasoning, content=growth.content
+                    reasoning=growth.reasoning, content=growth.content, resets=growth.resets
                 )
 
 
 def _appended(growths: list[Growth]) -> set[UUID]:
     """Append to what is stored, and return the ids of those where that was as expected."""
-    if connection.vendor == "postgresql":
+    if growths and connection.vendor == "postgresql":
         rows = [
-            dict(zip(_COLUMNS, (growth.message_id, *growth.tails, *growth.kept), strict=True))
+            dict(zip(_COLUMNS, (growth.message_id, *growth.tails, *growth.kept[:2]), strict=True))
             for growth in growths
         ]
         return {row[0] for row in _APPEND.rows(orjson.dumps(rows).decode(), leases.worker_id)}
@@ -143,6 +152,6 @@ def _append_one(growth: Growth) -> bool:
             "UPDATE chat_message SET reasoning = reasoning || %s, content = content || %s"
             " WHERE id = %s AND worker_id = %s AND status = %s"
             " AND length(reasoning) = %s AND length(content) = %s",
-            [*growth.tails, growth.message_id.hex, leases.worker_id.hex, STREAMING, *growth.kept],
+            [*growth.tails, growth.message_id.hex, leases.worker_id.hex, STREAMING, *growth.kept[:2]],
         )
         return bool(cursor.rowcount)

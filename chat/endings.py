@@ -10,9 +10,11 @@ from django.utils import timezone
 from chat import faults, leases, storage
 from chat.answers import Outcome, RunningAnswer
 from chat.models import ChatSession, Message
+from chat.notices import notice_of
 from chatproject.prepared import Both, Update
 from providers.base import ChatRequest, Usage
 from providers.estimates import whole_usage
+from providers.served import another
 
 Status = Message.Status
 
@@ -40,6 +42,9 @@ def _end(
     response_time: Any,
     first_token_time: Any,
     reasoning_time: Any,
+    notice: Any,
+    served_model: Any,
+    resets: Any,
 ) -> tuple[QuerySet[Message], dict[str, Any]]:
     may_end = [Status.STREAMING, Status.INTERRUPTED, status]
     return Message.objects.filter(pk=message, worker_id=worker, status__in=may_end), {
@@ -56,6 +61,9 @@ def _end(
         "response_time": response_time,
         "first_token_time": first_token_time,
         "reasoning_time": reasoning_time,
+        "notice": notice,
+        "served_model": served_model,
+        "resets": resets,
     }
 
 
@@ -76,6 +84,9 @@ class Ended:
     response_time: int | None
     first_token_time: int | None
     reasoning_time: int | None
+    notice: str = ""
+    served_model: str = ""
+    resets: int = 0
 
 
 def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ended:
@@ -93,6 +104,10 @@ def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ende
         answer.usage = whole_usage(answer.usage, request, new_content, new_reasoning)
     if answer.earlier is not None:
         answer.usage = answer.earlier + answer.usage if answer.usage else answer.earlier
+    if outcome.status == Status.COMPLETE:
+        answer.notice = notice_of(content, reasoning, outcome.finish_reason, answer.beside)
+    if answer.served_by:
+        answer.served_model = another(request.model, answer.served_by)
     return Ended(
         message_id=answer.id,
         session_id=answer.opening.session_id,
@@ -104,6 +119,9 @@ def ended(answer: RunningAnswer, outcome: Outcome, request: ChatRequest) -> Ende
         response_time=answer.milliseconds_to(answer.ended_at),
         first_token_time=answer.milliseconds_to(answer.first_token_at),
         reasoning_time=answer.thinking_milliseconds(),
+        notice=answer.notice,
+        served_model=answer.served_model,
+        resets=answer.resets,
     )
 
 
@@ -131,6 +149,9 @@ def close_turn(end: Ended) -> bool:
             end.response_time,
             end.first_token_time,
             end.reasoning_time,
+            end.notice,
+            end.served_model,
+            end.resets,
         ),
     )
     return bool(updated) or Message.objects.filter(pk=end.message_id).exists()

@@ -16,7 +16,7 @@ from drf_spectacular.utils import extend_schema as operation
 from drf_spectacular.utils import extend_schema_view as describe
 from rest_framework import serializers
 
-from chat import refusals
+from chat import notices, refusals
 from chat.serializers import (
     AskSerializer,
     BranchSerializer,
@@ -70,7 +70,7 @@ class SessionEvent(serializers.Serializer[Any]):
         required=False,
         help_text=(
             "Where it is true, forget what you have of this answer: it follows from its start. "
-            "`Last-Event-ID` named text that a crash has cost."
+            "A crash has cost text that `Last-Event-ID` named, or what came as content was reasoning."
         ),
     )
 
@@ -101,6 +101,12 @@ class DoneEvent(serializers.Serializer[Any]):
     usage = UsageSerializer(allow_null=True)
     responseTime = serializers.IntegerField(allow_null=True, help_text="Milliseconds.")
     status = serializers.CharField(help_text="`complete` or `stopped`.")
+    notice = serializers.ChoiceField(
+        list(notices.TEXTS), required=False, help_text="Why the answer has no text."
+    )
+    servedModel = serializers.CharField(
+        required=False, help_text="The model that answered, where that is another one than was asked."
+    )
 
 
 class ErrorEvent(MessageErrorSerializer):

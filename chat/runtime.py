@@ -41,7 +41,14 @@ draining = False
 
 def begin(turn: services.Turn) -> RunningAnswer:
     """Start the answer of a turn that has been opened. Only on the event loop."""
-    answer = RunningAnswer(turn.opening, reasoning=turn.reasoning, content=turn.content, earlier=turn.usage)
+    answer = RunningAnswer(
+        turn.opening,
+        reasoning=turn.reasoning,
+        content=turn.content,
+        earlier=turn.usage,
+        served_model=turn.served_model,
+        resets=turn.resets,
+    )
 
     async def save(answer: RunningAnswer, outcome: Outcome) -> bool:
         end = endings.ended(answer, outcome, turn.request)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from chat import faults
+from chat import faults, notices
 from chat.models import ChatSession, ContextChoice, Message, Mode
 from chat.siblings import Siblings
 from chat.strict import Flag, Strict
@@ -191,6 +191,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
     )
     usage = UsageSerializer(allow_null=True)
     finishReason = serializers.SerializerMethodField()
+    notice = serializers.SerializerMethodField()
+    servedModel = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     context = serializers.SerializerMethodField()  # type: ignore[assignment]  # DRF takes fields out of the class
     parentId = serializers.UUIDField(source="parent_id", allow_null=True)
@@ -215,6 +217,8 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
             "firstTokenTime",
             "usage",
             "finishReason",
+            "notice",
+            "servedModel",
             "error",
             "context",
             "parentId",
@@ -225,6 +229,22 @@ class MessageSerializer(serializers.ModelSerializer[Message]):
 
     def get_finishReason(self, message: Message) -> str | None:
         return message.finish_reason or None
+
+    @extend_schema_field(
+        serializers.ChoiceField(
+            list(notices.TEXTS), allow_null=True, help_text="Why a complete answer has no text."
+        )
+    )
+    def get_notice(self, message: Message) -> str | None:
+        return message.notice or None
+
+    @extend_schema_field(
+        serializers.CharField(
+            allow_null=True, help_text="The model that answered, where that is another one than was asked."
+        )
+    )
+    def get_servedModel(self, message: Message) -> str | None:
+        return message.served_model or None
 
     @extend_schema_field(MessageErrorSerializer(allow_null=True))
     def get_error(self, message: Message) -> dict[str, Any] | None:

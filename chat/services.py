@@ -53,8 +53,10 @@ class Turn:
     access: ProviderAccess
     reasoning: str = ""
     content: str = ""
-    # What was counted for that.
+    # What was counted for that, who gave it, and how often some of it was found to be reasoning.
     usage: Usage | None = None
+    served_model: str = ""
+    resets: int = 0
 
 
 # --- opening a turn -------------------------------------------------------------------------------
@@ -184,6 +186,7 @@ def open_continuation(asked: Asked, *, message_id: UUID) -> Turn | Replay:
             worker_id=leases.worker_id,
             stop_requested=False,
             finish_reason="",
+            notice="",
             error_code="",
             retry_after=None,
             retryable=None,
@@ -298,7 +301,16 @@ def _turn(
     if continued is not None:
         opening = replace(opening_of(continued, session), context=history.context)
         usage = usage_of(continued.usage)
-        return Turn(opening, request, access, continued.reasoning, continued.content, usage)
+        return Turn(
+            opening,
+            request,
+            access,
+            continued.reasoning,
+            continued.content,
+            usage,
+            continued.served_model,
+            continued.resets,
+        )
     asks = question.id if question else answers
     opening = Opening(uuid7(after=asks), session.id, asks, session.title, history.context)
     return Turn(opening, request, access)

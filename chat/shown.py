@@ -17,7 +17,8 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from chat import faults, services
+from chat import faults, notices, services
+from chat.events import Position
 from chat.markdown import to_html
 from chat.models import ChatSession, Message
 from chat.siblings import Siblings, siblings_of
@@ -58,6 +59,8 @@ class ShownMessage:
     html: SafeString | None
     siblings: Versions | None
     fault: str | Promise
+    # Why there is no text.
+    notice: str | Promise
     retryable: bool
     # Who answered; `None` where that provider is no longer there.
     provider: ProviderSpec | None
@@ -71,7 +74,8 @@ class ShownMessage:
     @property
     def event_id(self) -> str:
         """Return the position up to which this page has the answer; see `chat.events`."""
-        return f"{self.message.id}:{len(self.message.reasoning)}-{len(self.message.content)}"
+        message = self.message
+        return f"{message.id}:{Position(len(message.reasoning), len(message.content), message.resets)}"
 
     @property
     def settings_help(self) -> bool:
@@ -153,6 +157,7 @@ def _show(
         html=html,
         siblings=siblings,
         fault=fault.text if fault else "",
+        notice=notices.text_of(message.notice),
         retryable=bool(fault and fault.retryable),
         provider=provider,
         at_end=at_end,

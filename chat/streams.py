@@ -29,13 +29,14 @@ leaving = False
 class Row:
     """What lies after a position in a stored message, and how it ended, if it has.
 
-    With `reset` it is all of the message: it has ended before that position.
+    With `reset` it is all of the message: the position is lost.
     """
 
     opening: answers.Opening
     reasoning: str
     content: str
     end: tuple[str, dict[str, Any]] | None
+    resets: int = 0
     reset: bool = False
 
 
@@ -56,12 +57,17 @@ def read(message_id: UUID, position: Position) -> Row | None:
     if message is None:
         return None
     end = None
-    if message.status != Message.Status.STREAMING:
-        # What is stored of a running answer lags behind what its readers have; of one that has ended, only
-        # where a crash has cost some of it.
-        if position.is_beyond(Position(message.reasoning_chars, message.content_chars)):
-            whole = read(message_id, events.START)
-            return whole and replace(whole, reset=True)
+    opening = services.opening_of(message, message.session)
+    running = message.status == Message.Status.STREAMING
+    at = Position(message.reasoning_chars, message.content_chars, message.resets)
+    # What is stored of a running answer lags behind what its readers have; of one that has ended, only
+    # where a crash has cost some of it.
+    if position.is_lost(at) and not (running and position.resets == at.resets):
+        if running and position.resets > at.resets:
+            return Row(opening, "", "", None, position.resets)
+        whole = read(message_id, events.START)
+        return whole and replace(whole, reset=True)
+    if not running:
         outcome = Outcome(
             message.status,
             message.finish_reason,
@@ -70,9 +76,15 @@ def read(message_id: UUID, position: Position) -> Row | None:
             message.retryable,
             message.error_detail,
         )
-        end = end_data(message.id, outcome, usage=message.usage, response_time=message.response_time)
-    opening = services.opening_of(message, message.session)
-    return Row(opening, message.reasoning_tail, message.content_tail, end)
+        end = end_data(
+            message.id,
+            outcome,
+            usage=message.usage,
+            response_time=message.response_time,
+            notice=message.notice,
+            served_model=message.served_model,
+        )
+    return Row(opening, message.reasoning_tail, message.content_tail, end, message.resets)
 
 
 def end_data(
@@ -81,16 +93,23 @@ def end_data(
     *,
     usage: dict[str, Any] | None,
     response_time: int | None,
+    notice: str = "",
+    served_model: str = "",
 ) -> tuple[str, dict[str, Any]]:
     """Return the name and the data of the one event that ends a stream."""
     if outcome.status in ("complete", "stopped"):
-        return "done", {
+        data: dict[str, Any] = {
             "messageId": str(message_id),
             "finishReason": outcome.finish_reason or None,
             "usage": usage,
             "responseTime": response_time,
             "status": outcome.status,
         }
+        if notice:
+            data["notice"] = notice
+        if served_model:
+            data["servedModel"] = served_model
+        return "done", data
     data = error_data(outcome.error_code, outcome.retry_after, outcome.retryable, outcome.detail)
     return "error", {"messageId": str(message_id), **data}
 
@@ -105,7 +124,12 @@ def follow(
 def _final(answer: RunningAnswer, outcome: Outcome, position: Position) -> bytes:
     usage = endings.usage_data(answer.usage) if answer.usage else None
     name, data = end_data(
-        answer.id, outcome, usage=usage, response_time=answer.milliseconds_to(answer.ended_at)
+        answer.id,
+        outcome,
+        usage=usage,
+        response_time=answer.milliseconds_to(answer.ended_at),
+        notice=answer.notice,
+        served_model=answer.served_model,
     )
     return events.encode(name, answer.id, position, data, ended=True)
 
@@ -157,15 +181,15 @@ async def _stored(message_id: UUID, position: Position) -> AsyncGenerator[tuple[
             data = {"messageId": str(message_id), **error_data(faults.DELETED)}
             yield events.Last(events.encode("error", message_id, position, data, ended=True)), position
             return
-        if row.reset:
-            position = events.START
+        position = events.START if row.reset else position
+        position = position._replace(resets=row.resets)
         batch = b"" if opened and not row.reset else row.opening.encode(position, reset=row.reset)
         opened = True
         if row.reasoning:
-            position = Position(position.reasoning + len(row.reasoning), position.content)
+            position = position._replace(reasoning=position.reasoning + len(row.reasoning))
             batch += events.encode("reasoning", message_id, position, {"content": row.reasoning})
         if row.content:
-            position = Position(position.reasoning, position.content + len(row.content))
+            position = position._replace(content=position.content + len(row.content))
             batch += events.encode("message", message_id, position, {"content": row.content})
         if row.end is not None:
             name, data = row.end

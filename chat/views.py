@@ -133,7 +133,7 @@ def place_in(request: Request, turn: admission.Replay) -> EventId:
     if last is None or last.message_id != turn.message_id:
         return first
     # A continuation starts where the answer ended before: that end is not the end of the continuation.
-    return first if last.position == turn.start != START else last
+    return first if last.position[:2] == turn.start[:2] != START[:2] else last
 
 
 class Begun:

@@ -11,7 +11,7 @@ from chat.checkpoints import Growth
 from chat.events import START, Position
 from chat.ids import uuid7
 from chat.models import ChatSession, Message
-from providers.base import TextDelta
+from providers.base import ReasoningEnd, TextDelta
 
 pytestmark = pytest.mark.django_db
 Status = Message.Status
@@ -54,6 +54,37 @@ def test_what_was_stored_without_our_knowing_is_not_stored_twice() -> None:
 
     message.refresh_from_db()
     assert message.content == "one two three"
+
+
+def test_after_a_reset_the_text_is_stored_whole() -> None:
+    message = answer(Status.STREAMING, "Two and two.\n")
+    growth = Growth(message.id, "Two and two.", "4", kept=Position(0, 13), resets=1)
+
+    checkpoints._store([growth])
+
+    message.refresh_from_db()
+    assert (message.reasoning, message.content, message.resets) == ("Two and two.", "4", 1)
+    assert growth.end == Position(12, 1, 1)
+
+
+async def test_a_reset_is_stored_at_once_although_the_text_got_shorter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored: list[Growth] = []
+    monkeypatch.setattr(checkpoints, "_store", stored.extend)
+    running = RunningAnswer(Opening(uuid7(), uuid7(), None, "t"))
+    monkeypatch.setattr(checkpoints, "running", {running.id: running})
+    running.grow(TextDelta("Two and two. \n\n"))
+    await checkpoints.keep_texts(0)
+    running.grow(ReasoningEnd())
+
+    await checkpoints.keep_texts(60)
+    await checkpoints.keep_texts(0)
+
+    assert [(each.reasoning, each.content, each.resets) for each in stored] == [
+        ("", "Two and two. \n\n", 0),
+        ("Two and two.", "", 1),
+    ]
 
 
 async def test_each_text_is_kept_at_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,11 @@ export class LiveAnswer {
     this.pending = { reasoning: "", message: "" };
     this.content.textContent = "";
     this.reasoning.textContent = "";
+    this.details.hidden = true;
+    // What was shown as text may have been thoughts, from the first word on.
+    this.restarted = true;
+    this.thoughtFrom = null;
+    this.thoughtFor = undefined;
     this.prose = new LiveProse(this.content);
   }
 
@@ -138,7 +143,7 @@ export class LiveAnswer {
     const { reasoning, message } = this.pending;
     this.pending = { reasoning: "", message: "" };
     if (reasoning) {
-      this.thoughtFrom ??= performance.now();
+      this.thoughtFrom ??= this.restarted ? this.began : performance.now();
       this.details.hidden = false;
       this.#think(reasoning);
     }
