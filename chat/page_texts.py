@@ -38,6 +38,8 @@ def texts() -> dict[str, str]:
         "unexpected": _("Something went wrong. Try again."),
         "noModels": _("No model fits. What you typed is used as it is."),
         "modelsUnread": _("The provider's list of models could not be read: {error}"),
+        "notSent": _("{count} earlier messages were not sent to the model"),
+        "notSentOne": _("1 earlier message was not sent to the model"),
         "modelMissing": _("Choose a model first."),
         "testing": _("Asking the provider…"),
         "works": _("It works: the provider answered in {milliseconds} ms."),

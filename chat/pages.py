@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET
 
 from chat import finding, first_steps, page_texts, services, shown, windows
 from chat.first_choice import first_choice
-from chat.models import ChatSession, Mode
+from chat.models import ChatSession, ContextChoice, Mode
 from chat.serializers import ModeSerializer
 from providers.resolve import choices as providers_of
 
@@ -87,6 +87,7 @@ def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
             "shown_messages": shown.show_all(window.messages, at_end=not window.later),
             "earlier": window.messages[0].id if window.earlier and window.messages else None,
             "later": window.messages[-1].id if window.later and window.messages else None,
+            "cut": window.cut,
             "other_branch": window.other_branch,
             "in_the_past": window.later,
             "sought": request.GET.get("q", "")[:MOST_SOUGHT] if wanted.at else "",
@@ -192,6 +193,7 @@ def frame(request: HttpRequest, following: ChatSession | None = None) -> dict[st
 def _chat_context(
     request: HttpRequest, *, chosen: ChatSession | None, following: ChatSession | None
 ) -> dict[str, Any]:
+    user: Any = request.user
     context = frame(request, following)
     choices = [choice for choice in providers_of(request.user.pk) if choice.configured]
     # A conversation goes on with its own.
@@ -218,6 +220,8 @@ def _chat_context(
         "model": model,
         "modes": ModeSerializer(modes, many=True).data,
         "mode": chosen.mode if chosen and chosen.mode in mode_ids else services.NORMAL_MODE,
+        "context_choices": ContextChoice.choices,
+        "context_choice": following.context if following else user.context,
         "only_demo": all(choice.spec.protocol == "demo" for choice in choices),
         "max_chars": settings.CHAT_MAX_MESSAGE_CHARS,
         "blank_answer": shown.blank_answer(),

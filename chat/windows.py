@@ -1,9 +1,10 @@
 """Which messages of a conversation one page shows: its end, or a part of a long or another branch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from chat import branches
+from chat.history import Context
 from chat.message_pages import take
 from chat.models import ChatSession, Message, MessageQuerySet
 
@@ -33,11 +34,23 @@ class Window:
     later: bool
     # A message of the branch that is shown, where that is not the chosen one.
     other_branch: UUID | None
+    # How much of the branch the model was sent for its newest answer.
+    cut: Context | None = None
 
 
 def window(session: ChatSession, wanted: Wanted) -> Window:
     """Return the messages of a page, oldest first. A message that is not there is one nobody asked for."""
     rows, other = _branch(session, wanted.of or wanted.at)
+    return replace(_page(rows, other, wanted), cut=_cut(rows))
+
+
+def _cut(rows: MessageQuerySet) -> Context | None:
+    told = rows.filter(context_sent__isnull=False).order_by("-id")
+    newest = told.only("context_sent", "context_omitted", "context_first").first()
+    return newest.context if newest else None
+
+
+def _page(rows: MessageQuerySet, other: UUID | None, wanted: Wanted) -> Window:
     if wanted.at is not None and rows.filter(pk=wanted.at).exists():
         above, earlier = _newest(rows.filter(id__lt=wanted.at), ABOVE)
         below, later = _oldest(rows.filter(id__gte=wanted.at), PAGE_MESSAGES - ABOVE)

@@ -6,6 +6,7 @@
 
 SmolLM2-135M-Instruct (Apache-2.0, 94 MB, English) behind llama.cpp's own server, which speaks OpenAI's chat
 completions and responses, and Anthropic's messages. GET /slots tells whether it is computing right now.
+With REAL_MODEL_STRICT=1 its chat template refuses turns that do not alternate, as Gemma's and Mistral's do.
 It installs into REAL_MODEL_HOME (default: the user's cache folder), about 150 MB, once.
 """
 
@@ -31,6 +32,18 @@ SLOTS = 2
 CONTEXT_PER_SLOT = 2048
 LONGEST_ANSWER = 256  # tokens; so small a model may never end by itself
 START_SECONDS = 120
+
+# The model's own format, for turns in the one order that many models were trained with.
+STRICT_TEMPLATE = """
+{%- set first = 1 if messages[0]['role'] == 'system' else 0 -%}
+{%- for message in messages -%}
+{%- if loop.index0 >= first and (message['role'] == 'user') != ((loop.index0 - first) % 2 == 0) -%}
+{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}
+{%- endif -%}
+{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}
+"""
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 HOME = Path(os.environ.get("REAL_MODEL_HOME") or CACHE / "django-ai-chat" / "real-model")
@@ -149,6 +162,8 @@ def serve(port: int) -> int:
     options.n_ctx = SLOTS * CONTEXT_PER_SLOT
     options.n_gpu_layers = 0
     options.n_predict = LONGEST_ANSWER
+    if os.environ.get("REAL_MODEL_STRICT") == "1":
+        options.use_jinja, options.chat_template = True, STRICT_TEMPLATE
     # More threads than idle cores make it slower, not faster.
     options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1
     # Its own shutdown waits for running answers; nothing here is worth waiting for.

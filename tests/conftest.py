@@ -28,6 +28,7 @@ MARKS = {
     "redis_url": "redis",
     "browser": "browser",
     "real_model": "real_model",
+    "strict_model": "real_model",
 }
 SCREENSHOTS = Path(__file__).resolve().parent.parent / "test-output"
 
@@ -228,6 +229,17 @@ def real_model() -> Iterator[real_models.RealModel]:
     """A small real language model, behind OpenAI's and Anthropic's protocols, for this test alone."""
     try:
         model = real_models.shared()
+    except services.Unavailable as exc:
+        unavailable(f"there is no real model: {exc}")
+    with services.locked("real-model-in-use"):
+        yield model
+
+
+@pytest.fixture
+def strict_model() -> Iterator[real_models.RealModel]:
+    """The same with a chat template that refuses turns that do not alternate, as Gemma's and Mistral's do."""
+    try:
+        model = real_models.strict()
     except services.Unavailable as exc:
         unavailable(f"there is no real model: {exc}")
     with services.locked("real-model-in-use"):

@@ -57,16 +57,25 @@ def shared() -> RealModel:
         except httpx.HTTPError as exc:
             raise services.Unavailable(f"REAL_LLM_BASE_URL does not answer: {exc}") from exc
         return RealModel(base_url, os.environ.get("REAL_LLM_MODEL") or listed["data"][0]["id"])
-    told = services.started_once("real-model", _start)
+    return _own(services.started_once("real-model", _start))
+
+
+def strict() -> RealModel:
+    """Return a model of our own whose chat template refuses turns that do not alternate."""
+    return _own(services.started_once("strict-real-model", lambda: _start(REAL_MODEL_STRICT="1")))
+
+
+def _own(told: str) -> RealModel:
     values = dict(line.split("=", 1) for line in told.splitlines())
     return RealModel(values["BASE_URL"], values["MODEL"])
 
 
-def _start() -> str:
+def _start(**environ: str) -> str:
     port = str(services.free_port())
     command = [sys.executable, str(SCRIPT), "start", port]
     services.note("command", "\0".join([sys.executable, str(SCRIPT), "stop", port]))
-    started = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    environ = os.environ | environ
+    started = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=600)
     if started.returncode != 0:
         raise services.Unavailable(started.stderr.strip()[-800:])
     return started.stdout

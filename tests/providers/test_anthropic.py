@@ -66,6 +66,53 @@ def test_the_conversation_is_sent_in_turns():
     assert body["stream"] is True
 
 
+KEPT = ChatRequest(
+    MODEL,
+    (
+        ChatMessage("system", "Be brief.", keep=True),
+        ChatMessage("user", "a", keep=True),
+        ChatMessage("assistant", "b"),
+        ChatMessage("user", "c"),
+    ),
+)
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+def test_what_will_be_sent_again_is_marked_for_the_cache():
+    body = build_body(KEPT)
+
+    assert body["system"] == [{"type": "text", "text": "Be brief."} | MARK]
+    assert body["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a"} | MARK]},
+        {"role": "assistant", "content": "b"},
+        {"role": "user", "content": "c"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages.0.content.0.text: cache_control is not supported",
+        "system: Input should be a valid string",
+        "content must be a string",
+    ],
+)
+async def test_a_server_that_knows_no_cache_is_asked_again_in_plain_texts(words):
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    answers = [plain(400, json.dumps(error).encode()), replay(events(said("Hi"), *stopped()))]
+
+    async def answer(wire):
+        await answers.pop(0)(wire)
+
+    async with serving(answer) as server:
+        got = await over_http(AnthropicAdapter(None, base_url=server.url, api_key="k"), KEPT)
+
+    assert got.text == "Hi"
+    body = json.loads(server.requests[-1].body)
+    assert body["system"] == "Be brief."
+    assert [message["content"] for message in body["messages"]] == ["a", "b", "c"]
+
+
 def test_a_limit_is_always_sent():
     assert asked(("user", "a"), max_output_tokens=77)["max_tokens"] == 77
     assert asked(("user", "a"))["max_tokens"] == 32000

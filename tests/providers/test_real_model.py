@@ -34,6 +34,15 @@ async def test_it_answers(adapter, real_model, text):
     assert 0 < got.usage.output_tokens <= 41
 
 
+async def test_it_takes_the_marks_of_what_to_keep(real_model):
+    adapter = adapter_for(ProviderAccess(PROVIDERS["anthropic"], real_model.base_url, ""))
+    messages = (ChatMessage("system", "You are kind.", keep=True), ChatMessage("user", "Hi", keep=True))
+    got = await over_http(adapter, ChatRequest(real_model.name, messages, max_output_tokens=3))
+    await close_shared()
+
+    assert got.text.strip()
+
+
 @pytest.mark.parametrize("provider", ["custom", "anthropic"])
 async def test_it_says_that_it_was_cut_short(provider, real_model):
     # Over responses this server calls a cut answer complete, so there is nothing to tell.

@@ -17,11 +17,13 @@ export class Composer extends EventTarget {
     this.sessionId = sessionId;
     this.message = one("#message", form);
     this.mode = one("#mode", form);
+    this.context = one("#context", form);
     this.button = one("#send", form);
     this.picker = one("#model-picker", form);
     this.models = new ModelPicker(one(".panel", this.picker));
     this.answering = false;
     this.limit = new LengthLimit(this.message, one("#characters", form));
+    this.contextChosen = false;
     this.#listen();
     this.#hintEnter();
     this.#show();
@@ -33,7 +35,12 @@ export class Composer extends EventTarget {
   }
 
   get values() {
-    return { message: this.message.value, ...this.models.chosen, mode: this.mode.value };
+    return { message: this.message.value, ...this.models.chosen, mode: this.mode.value, ...this.#chosenContext };
+  }
+
+  /** How much is sent to the model is only told where it was chosen here: it becomes the person's default. */
+  get #chosenContext() {
+    return this.contextChosen ? { context: this.context.value } : {};
   }
 
   /** Choose what another part of the page has chosen. */
@@ -87,6 +94,10 @@ export class Composer extends EventTarget {
       this.#enable();
     });
     this.mode.addEventListener("change", () => this.dispatchEvent(new Event("chosen")));
+    this.context.addEventListener("change", () => {
+      this.contextChosen = true;
+      this.dispatchEvent(new Event("chosen"));
+    });
     this.models.addEventListener("changed", () => {
       this.#show();
       this.dispatchEvent(new Event("chosen"));

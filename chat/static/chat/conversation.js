@@ -14,6 +14,7 @@ import { fragment, part } from "./fragments.js";
 import { leave } from "./leaving.js";
 import { lastSeen } from "./list.js";
 import { MessageDeletion } from "./message-deletion.js";
+import { copyOmitted, showOmitted } from "./omitted.js";
 import { atEnd, toEnd } from "./reader.js";
 import * as storage from "./storage.js";
 import { data, text } from "./texts.js";
@@ -72,7 +73,7 @@ export class Conversation extends EventTarget {
   }
 
   /** Send a message. Where it is refused, it is taken out of the page again and `refused` is told. */
-  async send({ message, provider, model, mode }) {
+  async send({ message, provider, model, mode, context }) {
     const hidden = [one("#welcome", this.element), one(".empty", this.element)].filter(Boolean);
     // What is continued stands at the end of its branch, and that is elsewhere now.
     hidden.push(...all(".actions [data-continue]", this.element));
@@ -85,7 +86,7 @@ export class Conversation extends EventTarget {
     this.element.append(question, answer.element);
     toEnd();
     const from = this.sessionId;
-    const body = { message, provider, model, mode, ...(from ? { sessionId: from } : {}) };
+    const body = { message, provider, model, mode, ...(context && { context }), ...(from && { sessionId: from }) };
     // A request that may have arrived is repeated under its own key: the server answers it once.
     const earlier = unconfirmed(from);
     const key = earlier && JSON.stringify(earlier.body) === JSON.stringify(body) ? earlier.key : newKey();
@@ -225,6 +226,7 @@ export class Conversation extends EventTarget {
           if (event.data.reset) answer.restart();
           this.#name(answer.element, event.data.messageId);
           this.#opened(event.data);
+          showOmitted(this.element, event.data.context);
           opened(event);
         } else if (event.name === "reasoning" || event.name === "message") {
           answer.receive(event.name, event.data.content);
@@ -320,6 +322,7 @@ export class Conversation extends EventTarget {
     const ours = this.#messages;
     const same = ours.slice(Math.max(0, ours.findIndex((message) => message.id === first)));
     if (signature(same) !== signature(all(".message", fresh))) this.#swap(fresh, same[0], anchor);
+    copyOmitted(fresh, this.element);
     this.resume();
   }
 

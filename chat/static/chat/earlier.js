@@ -2,6 +2,7 @@
 
 import { all, one } from "./dom.js";
 import { part } from "./fragments.js";
+import { drawOmitted } from "./omitted.js";
 
 // So many screens ahead of the reader, so that they seldom have to wait.
 const AHEAD = 2;
@@ -36,6 +37,7 @@ export function readUpwards(conversation, added) {
     const top = first?.getBoundingClientRect().top ?? 0;
     messages.forEach(added);
     place.after(...messages);
+    drawOmitted(conversation);
     if (further) one("a", place).href = further.getAttribute("href");
     else place.remove();
     // What is being read stays where it is, in browsers that do not see to it themselves, too.

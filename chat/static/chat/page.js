@@ -131,11 +131,11 @@ function write(conversation, composer) {
   composer.addEventListener("send", send);
   composer.addEventListener("stop", () => conversation.stop());
   composer.addEventListener("chosen", () => {
-    const { provider, model, mode } = composer.values;
-    if (!conversation.sessionId || !model || conversation.busy) return;
+    const { message: _, ...chosen } = composer.values;
+    if (!conversation.sessionId || !chosen.model || conversation.busy) return;
     const path = `/api/chat/sessions/${conversation.sessionId}`;
     // Sending says it once more, so a failure here costs nothing.
-    const saved = conversation.settled.then(() => json("PATCH", path, { body: { provider, model, mode } }));
+    const saved = conversation.settled.then(() => json("PATCH", path, { body: chosen }));
     conversation.settled = saved.catch(() => {});
   });
   conversation.addEventListener("refused", ({ detail: { message, failure, provider } }) => {
