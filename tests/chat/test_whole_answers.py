@@ -26,9 +26,11 @@ def test_the_answer_is_the_stored_message_and_where_it_is_kept(alice: User, upst
 
 
 def test_a_failure_is_an_error_that_names_the_message(alice: User, upstream: Upstream):
-    response = ask(alice, "Hi", upstream.script("half", Cut()))
+    english = {"Accept-Language": "en"}
+    response = ask(alice, "Hi", upstream.script("half", Cut()), english)
 
     error = response.json()
+    assert error["error"].isascii()
     assert response.status_code == 502
     assert (error["code"], error["retryable"]) == ("broken_stream", True)
     stored = alice.messages(error["sessionId"])[-1]
