@@ -113,7 +113,7 @@ def test_a_conversation_is_read_with_both_branches(administrator: Visitor, alice
     assert "<summary>Reasoning</summary>" in page
     assert "provider_overloaded" in page
     assert re.search(r"\d+ tokens in, \d+ out", page)
-    assert page.count("1 messages sent, 0 earlier ones not") == 2
+    assert page.count("messages sent: 1, earlier ones not sent: 0") == 2
     assert "the latest messages" in page
     assert re.search(r"\d+ ms in all", page)
     assert not re.search(r"<style|\sstyle=|\son\w+=", page)
