@@ -10,6 +10,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import hypothesis
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
@@ -31,6 +32,13 @@ MARKS = {
     "strict_model": "real_model",
 }
 SCREENSHOTS = Path(__file__).resolve().parent.parent / "test-output"
+
+
+# The same examples in every run: a test that fails has failed because of a change, not by chance.
+# `--hypothesis-profile=search` looks for new ones.
+hypothesis.settings.register_profile("search", derandomize=False, deadline=None)
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("same")
 
 
 # --- How tests run -----------------------------------------------------------------------------------
@@ -82,9 +90,9 @@ def _turn(item: pytest.Item) -> tuple[bool, bool]:
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object | None:
     """Run `async def` tests so that their database work happens in the test's own transaction."""
     test = pyfuncitem.obj
-    if hypothesis := getattr(test, "hypothesis", None):
-        if inspect.iscoroutinefunction(hypothesis.inner_test):
-            hypothesis.inner_test = _synchronous(hypothesis.inner_test)
+    if handle := getattr(test, "hypothesis", None):
+        if inspect.iscoroutinefunction(handle.inner_test):
+            handle.inner_test = _synchronous(handle.inner_test)
         return None
     if not inspect.iscoroutinefunction(test):
         return None

@@ -33,7 +33,7 @@ def said(text: str) -> dict[str, Any]:
 
 
 def ended(kind: str = "completed", **response: Any) -> dict[str, Any]:
-    return {"type": f"response.{kind}", "response": {"status": kind, **response}}
+    return {"type": f"response.{kind}", "response": {"status": kind} | response}
 
 
 def test_the_conversation_is_sent_in_items():
@@ -133,6 +133,13 @@ async def test_only_what_is_completed_is_whole(status, streamed):
         got = await read(ResponsesReader, [json.dumps(response).encode()])
 
     assert (type(got.error), got.finish) == (BrokenStream, None)
+
+
+async def test_an_unprintable_status_is_quoted():
+    got = await read(ResponsesReader, events(said("one"), ended(**{"status": "a\x7fb"})))
+
+    assert isinstance(got.error, BrokenStream)
+    assert got.error.detail.isprintable()
 
 
 async def test_an_end_that_does_not_come_is_broken():
