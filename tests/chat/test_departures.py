@@ -186,7 +186,9 @@ def test_readers_that_stop_reading_are_cut_off_and_their_answers_go_on(
         stored = wait_for_end(user, session, 60, every=1)  # each look is megabytes
         text = "".join(step for step in model.steps if isinstance(step, str))
         assert (stored["status"], stored["content"] == text) == ("complete", True)
-        assert len(user.messages(session, branches="all")) == 2
+        # So long an answer is a page of its own; before it stands the question, and nothing else.
+        earlier = user.messages(session, branches="all", before=stored["id"])
+        assert [message["role"] for message in earlier] == ["user"]
 
     # The clients have not closed their connections, and never do.
     assert len(growing.requests) + len(at_last.requests) == 3
