@@ -26,6 +26,7 @@ import orjson
 from chat import events, faults, metrics
 from chat.events import Position
 from chat.history import Context
+from chatproject import request_ids
 from providers.base import (
     Adapter,
     ChatRequest,
@@ -356,13 +357,13 @@ class RunningAnswer:
     ) -> None:
         """Start the task that runs this answer to its end, however that comes.
 
-        The task inherits nothing from the request that began it, which may be long gone.
+        The task inherits nothing but the id of the request that began it, which may be long gone.
         """
         running[self.id] = self
         metrics.started()
-        self._task = self._loop.create_task(
-            self._run(adapter, request, save, seconds), context=contextvars.Context()
-        )
+        context = contextvars.Context()
+        context.run(request_ids.use, request_ids.current())  # for the lines of the log
+        self._task = self._loop.create_task(self._run(adapter, request, save, seconds), context=context)
 
     async def _run(
         self, adapter: Callable[[], Adapter], request: ChatRequest, save: "Save", seconds: float

@@ -1,6 +1,6 @@
 """The ASGI application: Django, with what Django's own lacks around it.
 
-From the outside in: lifespan (Django speaks none), the bound on request bodies,
+From the outside in: the id of the request, lifespan (Django speaks none), the bound on request bodies,
 and then either the API or, behind the static files, the pages.
 """
 
@@ -8,7 +8,7 @@ import gc
 import json
 import logging
 import os
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 import django
@@ -30,6 +30,7 @@ from chatproject.errors import PLAIN  # noqa: E402
 from chatproject.errors import body as error_body  # noqa: E402
 from chatproject.handlers import ApiHandler, BodyRefused, PageHandler  # noqa: E402
 from chatproject.middleware import best_language, is_api  # noqa: E402
+from chatproject.request_ids import identified  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
 
 
 def bound_bodies(app: App) -> App:
@@ -137,4 +138,4 @@ def _path(scope: Scope) -> str:
 # Loaded now, so that a mistake in them is seen at the start and no first request waits for it.
 get_resolver().url_patterns  # noqa: B018
 
-application = with_lifespan(bound_bodies(by_path(ApiHandler(), _static(PageHandler()))))
+application = identified(with_lifespan(bound_bodies(by_path(ApiHandler(), _static(PageHandler())))))

@@ -1,4 +1,4 @@
-"""The one error shape of the API: `{"error", "code", "fields"?, "detail"?}`, whoever raises it."""
+"""The one error shape of the API: `{"error", "code", "fields"?, "detail"?, "requestId"}`."""
 
 import logging
 import time
@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
 from rest_framework import exceptions
 from rest_framework.response import Response
+
+from chatproject import request_ids
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +98,8 @@ def body(
         shape["fields"] = dict(fields)
     if detail:
         shape["detail"] = detail
+    if request_id := request_ids.current():
+        shape["requestId"] = request_id
     return shape
 
 
@@ -185,7 +189,12 @@ def refusal(request: HttpRequest, status: int, *, code: str = "", text: Text = "
     if speaks_json(request.path_info):
         return error_response(status, code=code, text=text)
     plain_code, plain_text = PLAIN.get(status, PLAIN[500])
-    context = {"status": status, "code": code or plain_code, "text": text or plain_text}
+    context = {
+        "status": status,
+        "code": code or plain_code,
+        "text": text or plain_text,
+        "request_id": request_ids.current(),
+    }
     return render(request, "error.html", context, status=status)
 
 

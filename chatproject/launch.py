@@ -181,7 +181,7 @@ def serve(**options: Any) -> None:
     import uvicorn
     from django.conf import settings
 
-    from chatproject.env import env_int
+    from chatproject.env import env_bool, env_int
     from chatproject.protocol import BoundedProtocol
 
     allow_open_files()
@@ -202,7 +202,7 @@ def serve(**options: Any) -> None:
         # Without a list of trusted proxies, nobody may name another client's address.
         "proxy_headers": bool(os.environ.get("FORWARDED_ALLOW_IPS", "").strip()),
         "log_config": None,
-        "access_log": False,
+        "access_log": env_bool("ACCESS_LOG", False),
         "server_header": False,
         # The running answers end first, by our own signal handler; this bounds everything after it.
         "timeout_graceful_shutdown": int(settings.CHAT_SHUTDOWN_GRACE_SECONDS) + 5,

@@ -4,7 +4,22 @@ import logging
 import traceback
 from types import TracebackType
 
+from chatproject import request_ids
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+# Nothing that a client has sent may begin a new line, or steer the terminal that shows it.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES |= {0x2028: "\\u2028", 0x2029: "\\u2029", ord("\n"): " | "}
+
+
+class WithoutQuery(logging.Filter):
+    """Cuts the query off the paths of uvicorn's access log: it may hold what somebody searched for."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(arg.partition("?")[0] if isinstance(arg, str) else arg for arg in record.args)
+        return True
 
 
 class LineFormatter(logging.Formatter):
@@ -17,7 +32,11 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(record).replace("\n", " | ")
+        line = super().format(record).translate(_ESCAPES)
+        if request_id := request_ids.current():
+            line += f" request_id={request_id}"
+        # A half of a surrogate pair could not be written at all.
+        return line.encode("utf-8", "backslashreplace").decode()
 
     def formatException(self, ei: ExcInfo) -> str:
         kind, _, trace = ei

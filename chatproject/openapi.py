@@ -47,6 +47,10 @@ class ErrorSerializer(serializers.Serializer[Any]):
     retryable = serializers.BooleanField(
         required=False, help_text="Whether trying again is of use, where an answer failed."
     )
+    requestId = serializers.CharField(
+        required=False,
+        help_text="The id of the request, also in the header `X-Request-Id` and in the server's log.",
+    )
 
 
 class SuccessSerializer(serializers.Serializer[Any]):

@@ -13,6 +13,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from chatproject import request_ids
 from chatproject.http10 import Http10Protocol
 from chatproject.request_framing import HEADERS, Refused, RequestFraming
 
@@ -54,6 +55,11 @@ class DirectWay:
             and not cycle.response_complete
             and not cycle.transport.is_closing()
         )
+
+    def add_header(self, header: tuple[bytes, bytes]) -> None:
+        """Send a header with the response, whatever the application says in its head."""
+        if (cycle := self._cycle()) is not None:
+            cycle.default_headers = [*cycle.default_headers, header]
 
     def write(self, piece: bytes) -> None:
         if (cycle := self._cycle()) is not None:
@@ -141,7 +147,8 @@ class BoundedProtocol(Http10Protocol):
         super().on_headers_complete()
         if self.scope["type"] == "http" and self.cycle is not None:
             extensions: dict[str, Any] = self.scope.setdefault("extensions", {})
-            extensions[WAY] = DirectWay(self.cycle)
+            extensions[WAY] = way = DirectWay(self.cycle)
+            extensions[request_ids.ADD_HEADER] = way.add_header
 
     def on_body(self, body: bytes) -> None:
         self._has_body = True
@@ -172,7 +179,9 @@ class BoundedProtocol(Http10Protocol):
         if self.transport.is_closing():
             return
         if status and (cycle is None or cycle.response_complete or not cycle.response_started):
-            self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+            request_id = request_ids.choose(self.headers or []).encode()
+            head = b"%bx-request-id: %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % (STATUS_LINE[status], request_id))
         self.transport.close()
 
     # --- deadlines

@@ -365,12 +365,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"()": "chatproject.logs.LineFormatter"}},
+    "filters": {"without_query": {"()": "chatproject.logs.WithoutQuery"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         # At INFO these write a line per request, whole URLs included.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+        "uvicorn.access": {"filters": ["without_query"]},
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # 4xx answers are the client's affair and would let anyone fill the log.
         "django.request": {"level": "ERROR"},

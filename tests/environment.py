@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 # Everything that steers the service or its clients. Whoever runs the tests may have any of it set.
 OURS = re.compile(
-    r"(?x) SECRET_KEY | DEBUG | HTTPS | HOST | PORT | WEB_CONCURRENCY | DATA_DIR | LOG_LEVEL"
+    r"(?x) SECRET_KEY | DEBUG | HTTPS | HOST | PORT | WEB_CONCURRENCY | DATA_DIR | LOG_LEVEL | ACCESS_LOG"
     r"| LANGUAGE_CODE"
     r"| ADMIN_.* | REGISTRATION_OPEN | ALLOWED_HOSTS | CSRF_.* | CORS_.* | DATABASE_.* | REDIS_URL"
     r"| FIELD_ENCRYPTION_KEYS | ALLOW_PRIVATE_PROVIDER_HOSTS | CHAT_.* | PROVIDER_.* | METRICS_.*"

@@ -5,7 +5,6 @@ import secrets
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from django.utils.module_loading import import_string
 from tests import inside
 from tests.environment import shut_out
 from tests.server import Server
+from tests.waiting import until
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -166,11 +166,11 @@ def test_runserver_streams_an_answer_and_restarts_on_a_change(tmp_path: Path) ->
         [before] = server.workers
 
         # The server starts to watch files just after it has begun to serve.
-        deadline = time.monotonic() + 30
-        while server.workers in ([], [before]):
-            assert time.monotonic() < deadline, server.tail()
+        def restarted() -> bool:
             os.utime(PROJECT / "chatproject" / "__init__.py")
-            time.sleep(0.2)
+            return server.workers not in ([], [before])
+
+        until(restarted, every=0.2)
         server._wait_until_ready()
     finally:
         server.kill()
