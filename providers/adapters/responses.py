@@ -211,7 +211,7 @@ class ResponsesReader(PlainReader):
             why = details.get("reason") if isinstance(details, dict) else None
             self._finish = _CUT_SHORT.get(str(why), FinishReason.OTHER)
         elif status != "completed":
-            self._error = BrokenStream(f"the response has the status {named(status)[:50]!r}")
+            self._error = BrokenStream(f"the response is {named(status)[:50]}")
         elif self._refused:
             self._finish = FinishReason.REFUSAL
         else:

@@ -135,13 +135,6 @@ async def test_only_what_is_completed_is_whole(status, streamed):
     assert (type(got.error), got.finish) == (BrokenStream, None)
 
 
-async def test_an_unprintable_status_is_quoted():
-    got = await read(ResponsesReader, events(said("one"), ended(**{"status": "a\x7fb"})))
-
-    assert isinstance(got.error, BrokenStream)
-    assert got.error.detail.isprintable()
-
-
 async def test_an_end_that_does_not_come_is_broken():
     got = await read(ResponsesReader, [*events(said("Hal")), b"data: [DONE]\n\n"])
 
