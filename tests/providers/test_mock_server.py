@@ -74,7 +74,8 @@ async def test_an_answer_is_read(mock, provider):
     ],
 )
 async def test_a_stream_that_breaks_is_never_taken_for_whole(mock, provider, kind, error, set_limits):
-    set_limits(idle_seconds=0.3)
+    # Only silence is to end by the clock: on a crowded machine the other ends can take their time.
+    set_limits(idle_seconds=0.3 if kind == "stall" else 10)
     mock.state.scenarios.add(Reply(text=TEXT))
     mock.state.scenarios.add(StreamFault(kind, after_chunks=4, stall_seconds=30))
 
@@ -82,7 +83,7 @@ async def test_a_stream_that_breaks_is_never_taken_for_whole(mock, provider, kin
 
     assert isinstance(got.error, error)
     assert TEXT.startswith(got.text) and got.text != TEXT
-    assert got.seconds < 10
+    assert got.seconds < 15
 
 
 @pytest.mark.parametrize(
