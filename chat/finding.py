@@ -10,6 +10,7 @@ from django.db.models.functions import Greatest, Length, RowNumber, StrIndex, Su
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from chat.excerpts import plain
 from chat.models import ChatSession, Message
 
 # Of one conversation no more than this are shown: whoever wants others is more exact.
@@ -50,18 +51,25 @@ def found_in(sessions: Iterable[ChatSession], text: str) -> list[Found]:
         .values_list("session_id", "id", "role", "excerpt", "place", "size")
     )
     for session_id, message_id, role, excerpt, start, size in rows:
+        cut_before, cut_after = start > 1, start - 1 + len(excerpt) < size
+        if role == Message.Role.ASSISTANT:
+            excerpt = plain(excerpt, _pattern(text), cut_before=cut_before, cut_after=cut_after)
         whole = " ".join(excerpt.split())
-        before = "…" if start > 1 else ""
-        after = "…" if start - 1 + len(excerpt) < size else ""
+        before, after = "…" if cut_before else "", "…" if cut_after else ""
         hits[session_id].append(Hit(message_id, role, marked(f"{before}{whole}{after}", text)))
     return [Found(session, marked(session.title, text), hits[session.id]) for session in sessions]
 
 
+def _pattern(text: str) -> re.Pattern[str] | None:
+    """Return what finds `text`, also where its line breaks are shown as spaces."""
+    parts = [re.escape(part) for part in text.split()]
+    return re.compile(r"\s+".join(parts), re.IGNORECASE) if parts else None
+
+
 def marked(words: str, text: str) -> SafeString:
     """Return `words` as HTML, with `text` marked wherever it stands in them."""
-    # Line breaks have become spaces in what is shown.
-    pattern = r"\s+".join(re.escape(part) for part in text.split())
-    pieces = re.split(f"({pattern})", words, flags=re.IGNORECASE) if pattern else [words]
+    pattern = _pattern(text)
+    pieces = re.split(f"({pattern.pattern})", words, flags=re.IGNORECASE) if pattern else [words]
     shown = (
         format_html("<mark>{}</mark>" if number % 2 else "{}", piece) for number, piece in enumerate(pieces)
     )
