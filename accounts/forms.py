@@ -53,6 +53,10 @@ class RegisterForm(BaseUserCreationForm):
         super().__init__(*args, **kwargs)
         self.request = request
 
+    def validate_password_for_user(self, user: User, **kwargs: Any) -> None:
+        """Say what is wrong with a password at the password, not at its repetition as Django does."""
+        super().validate_password_for_user(user, "password1")
+
     def clean(self) -> dict[str, Any] | None:
         try:
             limits.count_registration(self.request)
@@ -75,6 +79,10 @@ class PasswordForm(PasswordChangeForm):
     def __init__(self, *args: Any, request: HttpRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.request = request
+
+    def validate_password_for_user(self, user: User, **kwargs: Any) -> None:
+        """Say what is wrong with a password at the password, not at its repetition as Django does."""
+        super().validate_password_for_user(user, "new_password1")
 
     def clean_old_password(self) -> str:
         try:

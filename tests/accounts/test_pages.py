@@ -1,4 +1,5 @@
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -71,6 +72,21 @@ def test_a_new_visitor_registers_and_is_signed_in(visitor: Visitor) -> None:
 
     assert (response.status_code, response.headers["Location"]) == (302, "/")
     assert visitor.api("GET", "/api/auth/me").json()["username"] == name
+
+
+def test_each_error_of_a_registration_stands_at_its_field(visitor: Visitor, alice: User) -> None:
+    given = {"username": alice.username, "email": "no", "password1": "12345", "password2": "other"}
+
+    page = visitor.submit("/accounts/register", given).text
+
+    fields = dict(re.findall(r'<div class="field">.*?name="(\w+)"(.*?)</div>', page, re.DOTALL))
+    for name in given:
+        assert 'aria-invalid="true"' in fields[name], name
+        described = re.search(r'aria-describedby="([^"]*)"', fields[name])
+        assert described and f"id_{name}_error" in described[1].split(), name
+        assert f'id="id_{name}_error"' in fields[name], name
+    assert "too short" in fields["password1"] and "too short" not in fields["password2"]
+    assert "form-errors" not in page
 
 
 def test_registering_tells_what_is_wrong(visitor: Visitor, alice: User) -> None:
