@@ -47,6 +47,8 @@ def texts() -> dict[str, str]:
         "noColon": _("Write each header on a line of its own, as name: value."),
         "noJson": _("This is not JSON."),
         "moreModels": _("And {count} more: type to find one."),
+        "retired": _("retired since {date}"),
+        "retires": _("retires on {date}"),
         "title": _("Title"),
         "renamed": _("The conversation is renamed."),
         "conversationDeleted": _("“{title}” is deleted."),

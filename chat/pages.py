@@ -23,6 +23,7 @@ from chat import finding, first_steps, page_texts, services, shown, windows
 from chat.first_choice import first_choice
 from chat.models import ChatSession, ContextChoice, Mode
 from chat.serializers import ModeSerializer
+from providers.catalogue import look_up
 from providers.resolve import choices as providers_of
 
 SIDEBAR_SESSIONS = 50
@@ -190,6 +191,13 @@ def frame(request: HttpRequest, following: ChatSession | None = None) -> dict[st
     }
 
 
+def _suggested(provider: str, model: str) -> dict[str, str]:
+    """Return a suggested model in the shape of the API's list: its id, and on which day it retires."""
+    entry = look_up(provider, model)
+    retires = entry.retires if entry else None
+    return {"id": model} | ({"retiresOn": retires.isoformat()} if retires else {})
+
+
 def _chat_context(
     request: HttpRequest, *, chosen: ChatSession | None, following: ChatSession | None
 ) -> dict[str, Any]:
@@ -210,7 +218,7 @@ def _chat_context(
             "id": choice.spec.id,
             "name": choice.spec.name,
             "defaultModel": choice.default_model,
-            "models": list(choice.spec.models),
+            "models": [_suggested(choice.spec.id, model) for model in choice.spec.models],
         }
         for choice in choices
     ]

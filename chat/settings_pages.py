@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -19,7 +20,9 @@ from rest_framework.exceptions import ValidationError as ApiValidationError
 from chat.pages import frame, page
 from chatproject.db import in_db
 from chatproject.errors import ApiError, flatten
-from providers import entries, model_lists, servers
+from providers import entries, model_lists, retirement, servers
+from providers.base import ModelInfo
+from providers.catalogue import Entries
 from providers.errors import ProviderError
 from providers.models import ProviderConfig
 from providers.probe import Tested, access_to_try, count_test, probe
@@ -157,21 +160,29 @@ def _form(
         "given": given or stored,
         "errors": errors or {},
         "stored_address": base_url_of(spec, row),
+        "retirement": _retirement(row, spec, entries.stated(spec)),
         "known_models": _known_models(request, row, spec),
         "private_hosts": settings.ALLOW_PRIVATE_PROVIDER_HOSTS,
     }
     return render(request, "chat/provider.html", context, status=400 if errors else 200)
 
 
-def _known_models(request: HttpRequest, row: ProviderConfig, spec: ProviderSpec) -> list[str]:
+def _known_models(request: HttpRequest, row: ProviderConfig, spec: ProviderSpec) -> model_lists.Models:
     """Return the models to choose from: those that the provider has listed lately, or the suggested ones."""
+    said = entries.stated(spec)
+    suggested = model_lists.shapes(spec, [ModelInfo(id=model) for model in spec.models], said)
     if row._state.adding or not base_url_of(spec, row):
-        return list(spec.models)
+        return suggested
     try:
-        kept = model_lists.kept(_user_id(request), access_of_row(row, spec), entries.stated(spec))
+        return model_lists.kept(_user_id(request), access_of_row(row, spec), said) or suggested
     except ApiError:
-        kept = None
-    return [model["id"] for model in kept] if kept else list(spec.models)
+        return suggested
+
+
+def _retirement(row: ProviderConfig, spec: ProviderSpec, said: Entries) -> str:
+    """Return a sentence if the stored or suggested default model is retired or soon will be."""
+    model = row.default_model or spec.default_model
+    return retirement.notice(model, entries.known(spec.id, model, said).retires, timezone.localdate())
 
 
 def _back(request: HttpRequest, row: ProviderConfig, level: int, text: str) -> HttpResponse:

@@ -1,3 +1,6 @@
+import re
+from datetime import UTC, datetime, timedelta
+
 from playwright.sync_api import expect
 
 from tests.accounts.visitor import Visitor, form_fields
@@ -233,3 +236,44 @@ def test_a_server_is_added_tested_and_changed_without_scripts(sqlite_server, ups
     other.sign_in(stranger.username, stranger.password)
     assert other.get("/settings/providers/custom:lab").headers["Location"] == "/settings"
     assert visitor.get("/settings/providers/custom:LAB").status_code == 404
+
+
+def test_a_retired_default_model_is_marked_in_words(desk: Desk):
+    page = desk.page
+    known = shipped().entries["openai"].items()
+    retired = {name: entry.retires for name, entry in known if entry.retires and "*" not in name}
+    model = min(retired, key=lambda name: retired[name])
+    desk.user.configure("openai", apiKey=KEY, defaultModel=model)
+
+    desk.open("/settings/providers/openai")
+
+    expect(page.locator("#defaultModel-retirement")).to_contain_text(f"{model} has been retired since")
+    expect(page.locator("#defaultModel")).to_have_attribute(
+        "aria-describedby", re.compile("^defaultModel-retirement ")
+    )
+
+
+def test_choosers_mark_models_that_retire(desk: Desk):
+    page = desk.page
+    soon = (datetime.now(UTC) + timedelta(days=20)).date()
+    later = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
+    models = [
+        {"id": "gone", "retiresOn": "2026-01-31"},
+        {"id": "going", "retiresOn": soon.isoformat()},
+        {"id": "later", "retiresOn": later},
+        {"id": "stays"},
+    ]
+    page.route("**/api/providers/custom/models", lambda route: route.fulfill(json={"models": models}))
+    day = f"{soon.month}/{soon.day}/{soon.year}"
+    shown = ["gone retired since 1/31/2026", f"going retires on {day}", "later", "stays"]
+
+    desk.open("/")
+    page.click("#model-picker summary")
+    page.select_option("#provider", "custom")
+    expect(page.locator("#model-picker .models button")).to_have_text(shown)
+
+    desk.open("/settings/providers/custom")
+    page.locator("#defaultModel:not([list])").focus()
+    expect(page.locator("#known-list button")).to_have_text(shown)
+    page.locator("#known-list button").first.click()
+    expect(page.locator("#defaultModel")).to_have_value("gone")

@@ -2,6 +2,7 @@
 
 import { json } from "./api.js";
 import { all, make, one } from "./dom.js";
+import { marked } from "./retirement.js";
 import { data, text } from "./texts.js";
 
 const SHOWN = 100;
@@ -59,7 +60,7 @@ export class ModelPicker extends EventTarget {
   #listen(root) {
     this.provider.addEventListener("change", () => {
       const known = this.#known();
-      this.model.value = known?.defaultModel || known?.models[0] || "";
+      this.model.value = known?.defaultModel || known?.models[0]?.id || "";
       this.#changed();
       this.open();
     });
@@ -107,13 +108,14 @@ export class ModelPicker extends EventTarget {
 
   /** Show the models to choose from: all of them, or, once something is typed, those that fit. */
   #list({ typed = false } = {}) {
-    const models = lists.get(this.provider.value) ?? (this.#known()?.models ?? []).map((id) => ({ id }));
+    const models = lists.get(this.provider.value) ?? (this.#known()?.models ?? []);
     const words = this.model.value.trim().toLowerCase();
     const parts = typed ? words.split(/\s+/) : [];
     const fits = ({ id, name = "" }) => parts.every((piece) => `${id} ${name}`.toLowerCase().includes(piece));
     const fitting = models.filter(fits);
-    const items = fitting.slice(0, SHOWN).map(({ id }) => {
-      const button = make("button", { type: "button" }, id);
+    const items = fitting.slice(0, SHOWN).map((model) => {
+      const { id } = model;
+      const button = marked(make("button", { type: "button" }, id), model);
       button.dataset.model = id;
       button.setAttribute("aria-pressed", String(id.toLowerCase() === words));
       return make("li", {}, button);

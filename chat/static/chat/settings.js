@@ -3,6 +3,7 @@
 import { json } from "./api.js";
 import { all, make, one } from "./dom.js";
 import { quote } from "./failures.js";
+import { marked } from "./retirement.js";
 import { text } from "./texts.js";
 
 const SHOWN = 100;
@@ -65,7 +66,7 @@ async function test(event, list) {
     const path = `/api/providers/${encodeURIComponent(form.dataset.provider)}/test`;
     const { latencyMs, models } = await json("POST", path, { body: given() });
     tell(text("works", { milliseconds: latencyMs }), "good");
-    if (models.length) list.offer(models.map((model) => model.id));
+    if (models.length) list.offer(models);
   } catch (failure) {
     tell(failure.message, "bad", failure.detail);
   } finally {
@@ -86,17 +87,18 @@ function modelList() {
   const rows = one("#known-list");
   const help = one("#defaultModel-help");
   const usual = help.textContent;
-  let models = all("#known-models option").map((option) => option.value);
+  let models = all("#known-models option").map(({ value: id, dataset }) => ({ id, retiresOn: dataset.retiresOn }));
   let asked = !("listsModels" in form.dataset);
   field.removeAttribute("list");
 
   let typed = false;
   const show = () => {
     const words = typed ? field.value.trim().toLowerCase().split(/\s+/) : [];
-    const fitting = models.filter((model) => words.every((word) => model.toLowerCase().includes(word)));
+    const fitting = models.filter((model) => words.every((word) => model.id.toLowerCase().includes(word)));
     const items = fitting.slice(0, SHOWN).map((model) => {
-      const button = make("button", { type: "button" }, model);
-      button.setAttribute("aria-pressed", String(model === field.value.trim()));
+      const button = marked(make("button", { type: "button" }, model.id), model);
+      button.dataset.model = model.id;
+      button.setAttribute("aria-pressed", String(model.id === field.value.trim()));
       return make("li", {}, button);
     });
     rows.replaceChildren(...items);
@@ -114,7 +116,7 @@ function modelList() {
     asked = true;
     try {
       const listed = await json("GET", `/api/providers/${encodeURIComponent(form.dataset.provider)}/models`);
-      models = listed.models.map((model) => model.id);
+      models = listed.models;
       if (one("#model-field").contains(document.activeElement)) show();
     } catch (failure) {
       help.textContent = text("modelsUnread", { error: failure.message });
@@ -127,7 +129,7 @@ function modelList() {
   rows.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    field.value = button.textContent;
+    field.value = button.dataset.model;
     field.focus();
     hide();
   });
