@@ -302,3 +302,17 @@ def test_the_transcript_in_the_admin(page, sqlite_server):
     page.goto(f"{sqlite_server.base_url}/admin/chat/chatsession/{session_id}/change/")
     page.locator(".said.assistant .prose").wait_for()
     find_nothing(page, context=".transcript")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_heading_of_the_admins_forms_can_be_seen(page, sqlite_server, theme):
+    sign_in(page, sqlite_server, sqlite_server.admin())
+    page.emulate_media(color_scheme=theme)
+    for path in (
+        "/admin/",
+        "/admin/accounts/user/1/change/",
+        "/admin/auth/group/add/",
+        "/admin/chat/mode/add/",
+    ):
+        page.goto(f"{sqlite_server.base_url}{path}")
+        assert violations(page, CONTRAST_ONLY) == [], path
