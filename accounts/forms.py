@@ -53,9 +53,9 @@ class RegisterForm(BaseUserCreationForm):
         super().__init__(*args, **kwargs)
         self.request = request
 
-    def validate_password_for_user(self, user: User, **kwargs: Any) -> None:
+    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
         """Say what is wrong with a password at the password, not at its repetition as Django does."""
-        super().validate_password_for_user(user, "password1")
+        super().validate_password_for_user(user, "password1")  # type: ignore[misc]  # the stubs lack it
 
     def clean(self) -> dict[str, Any] | None:
         try:
@@ -80,7 +80,7 @@ class PasswordForm(PasswordChangeForm):
         super().__init__(*args, **kwargs)
         self.request = request
 
-    def validate_password_for_user(self, user: User, **kwargs: Any) -> None:
+    def validate_password_for_user(self, user: User, password_field_name: str = "") -> None:
         """Say what is wrong with a password at the password, not at its repetition as Django does."""
         super().validate_password_for_user(user, "new_password1")
 

@@ -89,8 +89,8 @@ class ChatSession(models.Model):
             models.Index(fields=["user", "archived", "-updated_at", "-id"], name="session_list"),
             models.Index(fields=["-updated_at", "-id"], name="session_admin_list"),
         ]
-        verbose_name = _("session")
-        verbose_name_plural = _("sessions")
+        verbose_name = _("conversation")
+        verbose_name_plural = _("conversations")
 
     def __str__(self) -> str:
         # Not the title, which is what somebody wrote: the admin shows and logs this to all of its staff.
@@ -123,7 +123,7 @@ class Message(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     session = models.ForeignKey(
-        ChatSession, models.CASCADE, related_name="messages", verbose_name=_("session")
+        ChatSession, models.CASCADE, related_name="messages", verbose_name=_("conversation")
     )
     # Django must not follow this one when it deletes: it would load the whole
     # conversation, level by level. `services` deletes what hangs below a message.

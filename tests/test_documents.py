@@ -161,3 +161,9 @@ def test_links_to_files_lead_somewhere(document):
     local = [link for link in links if not re.match(r"[a-z]+:", link)]
 
     assert [link for link in local if not (PROJECT / document).parent.joinpath(link).exists()] == []
+
+
+def test_a_conversation_has_one_name_in_chinese() -> None:
+    catalogue = text_of("locale/zh_Hans/LC_MESSAGES/django.po")
+
+    assert re.findall(r"msgstr .*会话.*", catalogue) == ['msgstr "会话不存在"'], "one text of the API alone"

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
+from providers.catalogue import shipped
 from tests.accounts.visitor import Visitor, form_fields
 from tests.page.desk import Desk
 
