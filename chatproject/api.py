@@ -14,6 +14,10 @@ from rest_framework.views import APIView
 
 from chatproject.conditional import finish
 from chatproject.db import in_db
+from chatproject.errors import unavailable
+
+# No request waits longer than this for its unit of work: then the database, or Redis, does not answer.
+UNIT_SECONDS = 12
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -63,7 +67,13 @@ class AsyncAPIView(APIView):
             # Shielded: a unit of work runs to its end even if the client goes away in
             # the middle of it, and what it has promised must then begin all the same.
             work = asyncio.ensure_future(_unit(view, request, *args, **kwargs))
-            outcome = await asyncio.shield(work)
+            try:
+                async with asyncio.timeout(UNIT_SECONDS):
+                    outcome = await asyncio.shield(work)
+            except TimeoutError:
+                if work.done():
+                    raise  # a fault of the view's own
+                return unavailable()
             return await outcome.run() if isinstance(outcome, Continuation) else outcome
 
         on_loop.__dict__.update(view.__dict__)

@@ -8,17 +8,20 @@ connection back when the unit ends. Ordinary pages share a few lanes.
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import close_old_connections
+from django.db import OperationalError, close_old_connections
 from django.utils import translation
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 UNIT_THREADS = 8
+# How long a unit may wait for a thread.
+QUEUE_SECONDS = 11
 PAGE_THREADS = 4
 
 _units = ThreadPoolExecutor(UNIT_THREADS, thread_name_prefix="unit")
@@ -35,7 +38,12 @@ async def in_db(work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R
     # The context does not bring the language along: Django ties it to the thread as well.
     language = translation.get_language()
 
+    asked_at = time.monotonic()
+
     def unit() -> R:
+        if time.monotonic() - asked_at > QUEUE_SECONDS:
+            # The threads wait for a database that is away, and the request has been answered without this.
+            raise OperationalError("no thread was free in time")
         try:
             with translation.override(language):
                 return work(*args, **kwargs)

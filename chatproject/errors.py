@@ -1,6 +1,7 @@
 """The one error shape of the API: `{"error", "code", "fields"?, "detail"?, "requestId"}`."""
 
 import logging
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +11,7 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import translation
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from redis.exceptions import RedisError
@@ -76,6 +78,8 @@ DRF_TEXTS: dict[str, tuple[str, Text]] = {
     "error": ("server_error", _("Something went wrong on the server. Try again.")),
 }
 
+UNAVAILABLE_ERRORS = (OperationalError, InterfaceError, RedisError)
+UNAVAILABLE_SECONDS = 5  # after which one may try again
 UNAVAILABLE = _("The server cannot reach its database or cache. Try again in a moment.")
 
 PLAIN: dict[int, tuple[str, Text]] = {
@@ -124,9 +128,9 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         return _response(
             exc.status_code, body(code, text), wait=getattr(exc, "wait", None), challenge=challenge
         )
-    if isinstance(exc, OperationalError | InterfaceError | RedisError):
+    if isinstance(exc, UNAVAILABLE_ERRORS):
         logger.error("a service that this one needs does not answer: %s", type(exc).__name__)
-        return _response(503, body("unavailable", UNAVAILABLE), wait=5)
+        return _response(503, body("unavailable", UNAVAILABLE), wait=UNAVAILABLE_SECONDS)
     if isinstance(exc, Refusal):
         return _response(exc.http_status, body(exc.code, exc.text, detail=exc.words), wait=exc.retry_after)
     return None
@@ -211,7 +215,27 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Tell of a fault; where it is a service's that this one needs, that is no fault of ours."""
+    fault = sys.exc_info()[1]
+    if isinstance(fault, UNAVAILABLE_ERRORS):
+        logger.error("a service that this one needs does not answer: %s", type(fault).__name__)
+        return unavailable(request)
     return refusal(request, 500)
+
+
+def unavailable(request: HttpRequest | None = None) -> HttpResponse:
+    """Return the refusal while the database or Redis is away: a page for a request of one, else the API's."""
+    told: dict[str, Any] = {"code": "unavailable", "text": UNAVAILABLE}
+    if request is None:
+        response: HttpResponse = error_response(503, **told)
+    else:
+        # The person's own choice of a language may not have been readable.
+        with translation.override(translation.get_language_from_request(request)):
+            response = refusal(request, 503, **told)
+    response["Retry-After"] = str(UNAVAILABLE_SECONDS)
+    # Django would write the whole fault into the log, for each of those who ask.
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

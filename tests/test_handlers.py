@@ -15,6 +15,7 @@ from django.core import signals
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver, path
 from django.utils import translation
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chat.events import Last
 from chat.responses import EventStreamResponse
@@ -69,6 +70,10 @@ async def broken(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a fault of ours")
 
 
+def without_redis(request: HttpRequest) -> HttpResponse:
+    raise RedisConnectionError("no Redis")
+
+
 def page(request: HttpRequest) -> HttpResponse:
     return HttpResponse(threading.current_thread().name)
 
@@ -80,6 +85,7 @@ urlpatterns = [
     path("api/ending/<int:size>", ending),
     path("api/broken", broken),
     path("page", page),
+    path("without-redis", without_redis),
 ]
 handler500 = "chatproject.errors.server_error"
 
@@ -133,6 +139,17 @@ def own_urls(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.ROOT_URLCONF = __name__
     monkeypatch.setattr(sys.modules[__name__], "begun", asyncio.Event())  # each test has its own loop
     closed.clear()
+
+
+async def test_a_page_says_that_a_service_is_away(settings: Any) -> None:
+    # No static files have been collected here.
+    plain = "django.contrib.staticfiles.storage.StaticFilesStorage"
+    settings.STORAGES = settings.STORAGES | {"staticfiles": {"BACKEND": plain}}
+    call = Call("/without-redis")
+    await call.run()
+    headers = dict(call.sent[0]["headers"])
+    assert (call.status, headers[b"Retry-After"]) == (503, b"5")
+    assert b"cannot reach its database or cache" in call.body
 
 
 # --- bodies ---------------------------------------------------------------------------------------

@@ -13,12 +13,14 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg import Connection, Error
 from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from .kept import Kept
 
 # How long a connection on which there is nothing to read is taken for a working one.
 TRUSTED_SECONDS = 1
+# How long a connection is waited for once it has been waited for in vain.
+AWAY_SECONDS = 0.5
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -29,11 +31,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         while True:
-            connection = super().get_new_connection(conn_params)
+            connection = self._taken(conn_params)
             if self.pool is None or _works(connection):
                 return connection
             connection.close()
             self.pool.putconn(connection)  # which makes another in its place
+
+    def _taken(self, conn_params: dict[str, Any]) -> Any:
+        """Connect, or take a connection of the pool; while there is none to be had, nobody waits for long.
+
+        Otherwise each thread would be held up for as long again by each of those who come to it.
+        """
+        pool = self.pool
+        try:
+            connection = super().get_new_connection(conn_params)
+        except PoolTimeout:
+            pool.timeout = AWAY_SECONDS
+            raise
+        if pool is not None and pool.timeout == AWAY_SECONDS:
+            pool.timeout = self.settings_dict["OPTIONS"]["pool"]["timeout"]
+        return connection
 
     def _set_autocommit(self, autocommit: bool) -> None:
         # A connection from the pool has it already, and to tell it again is not free.

@@ -1,20 +1,24 @@
 """The database goes away in the middle of answers, and comes back."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 from psycopg import sql
 
 from tests import services
+from tests.accounts.visitor import Visitor
 from tests.chat.conftest import quick
 from tests.conftest import unavailable
 from tests.environment import FOLDER
-from tests.server import Server
+from tests.server import Server, children
 from tests.services import PostgresServer
 from tests.upstream import Hold, Upstream, Wait
 from tests.waiting import until
@@ -118,3 +122,77 @@ def test_an_immediate_restart_costs_no_request_afterwards(
     statuses = [user.get("/api/chat/sessions").status_code for _ in range(20)]
     assert set(statuses) == {200}
     assert user.stream("Hi").names[-1] == "done"
+
+
+@pytest.mark.long
+def test_nobody_waits_long_for_a_database_that_is_away(
+    make_server: Callable[..., Server], own_postgres: PostgresServer, upstream: Upstream
+) -> None:
+    server = make_server(DATABASE_URL=own_postgres.create_database())
+    user = quick(server.user(), upstream)
+    visitor = Visitor(server)
+    visitor.sign_in(user.username, user.password)
+    model = upstream.script("one ", Hold(), "two")
+
+    def status(ask: Callable[[], httpx.Response]) -> tuple[int, str, float]:
+        began = time.monotonic()
+        response = ask()
+        return response.status_code, response.headers.get("retry-after", ""), time.monotonic() - began
+
+    def ask_api() -> httpx.Response:
+        return user.get("/api/chat/sessions")
+
+    with ExitStack() as stack, ThreadPoolExecutor(60) as pool:
+        for _ in range(5):
+            stack.enter_context(user.streaming("Hi", "custom", model)).next("message")
+        own_postgres.pg_ctl("stop", "-m", "immediate")
+        model.release()  # five answers try to store their ends
+        asked = [pool.submit(status, ask_api) for _ in range(50)]
+        pages = [pool.submit(visitor.get, path) for path in ("/", "/settings", "/admin/", "/accounts/login")]
+        told = [one.result() for one in asked]
+        shown = [page.result() for page in pages]
+        later = status(ask_api)
+        own_postgres.pg_ctl("start", "--log", str(own_postgres.log_path))
+
+    assert {(code, wait) for code, wait, _ in told} == {(503, "5")}
+    assert max(seconds for *_, seconds in told) < 13
+    assert later[0] == 503
+    assert later[2] < 3
+    for page in shown:
+        if page.request.url.path == "/accounts/login" and page.status_code == 200:
+            continue  # it may need nothing of the database
+        assert (page.status_code, page.headers["retry-after"]) == (503, "5"), page.request.url
+        assert page.headers["content-type"].startswith("text/html")
+        assert "cannot reach its database" in page.text
+    assert "Traceback" not in server.log()
+    until(lambda: ask_api().status_code == 200)
+
+
+@contextmanager
+def frozen(postgres: PostgresServer) -> Iterator[None]:
+    """Let a server keep its connections and say nothing."""
+    main = int((postgres.log_path.parent / "data" / "postmaster.pid").read_text().split()[0])
+    pids = [main, *children(main)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.long
+def test_nobody_waits_long_for_a_database_that_is_silent(
+    make_server: Callable[..., Server], own_postgres: PostgresServer
+) -> None:
+    server = make_server(DATABASE_URL=own_postgres.create_database())
+    user = server.user()
+    with frozen(own_postgres), ThreadPoolExecutor(20) as pool:
+        began = time.monotonic()
+        answers = list(pool.map(lambda _: user.get("/api/chat/sessions").status_code, range(20)))
+        took = time.monotonic() - began
+
+    assert set(answers) == {503}
+    assert took < 14
+    until(lambda: user.get("/api/chat/sessions").status_code == 200)
