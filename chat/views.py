@@ -85,7 +85,11 @@ class AnswerView(AsyncAPIView):
         if runtime.draining:
             raise refusals.ShuttingDown
         asked = asked_by(request, **kwargs)
-        data = _valid(self.body, request)
+        try:
+            data = _valid(self.body, request)
+        except ValidationError:
+            _look_up(request, **kwargs)
+            raise
         turn = self.open(asked, data, **kwargs)
         if isinstance(turn, admission.Replay):
             if not Message.objects.filter(pk=turn.message_id).exists():
@@ -120,6 +124,16 @@ class AnswerView(AsyncAPIView):
             return EventStreamResponse(follow(), outlet)
 
         return Continuation(self, respond, begin=begin)
+
+
+def _look_up(request: Request, session_id: str | None = None, message_id: str | None = None) -> None:
+    """Refuse a path that leads to nothing of the caller's, before anything is said of the body."""
+    if session_id is not None:
+        own_session(request, session_id)
+    if message_id is not None:
+        wanted = message_id_of(message_id)
+        if not Message.objects.for_user(request.user).filter(pk=wanted).exists():
+            raise refusals.MessageNotFound
 
 
 def last_event(request: Request) -> EventId | None:
