@@ -27,7 +27,7 @@ DESCRIPTIONS = {
 }
 
 
-class ErrorSerializer(serializers.Serializer[Any]):
+class ErrorResponseSerializer(serializers.Serializer[Any]):
     """The one shape of every error."""
 
     error = serializers.CharField(help_text="For a person, in the language of `Accept-Language`.")
@@ -91,7 +91,7 @@ def responses(answers: Mapping[Any, Any], *refused: Any) -> dict[Any, Any]:
         by_status.setdefault(status_of(error), []).append(error)
     errors = {
         status: OpenApiResponse(
-            ErrorSerializer,
+            ErrorResponseSerializer,
             description=DESCRIPTIONS[status],
             examples=[
                 OpenApiExample(error.code, value={"error": error.text, "code": error.code})

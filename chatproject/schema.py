@@ -5,7 +5,9 @@ import threading
 from typing import Any
 
 from django.http import HttpResponse
+from django.urls import get_script_prefix
 from django.utils import translation
+from django.utils.translation import gettext as _
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
@@ -15,6 +17,7 @@ from drf_spectacular.renderers import (
 )
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularSwaggerSplitView
+from rest_framework.exceptions import ValidationError
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 
@@ -24,14 +27,18 @@ from accounts.refusals import CsrfFailed, OtherUser
 from chatproject.api import AsyncAPIView
 from chatproject.errors import DRF_TEXTS, PLAIN, Text
 from chatproject.openapi import DESCRIPTIONS, InvalidInput, example_name
+from chatproject.openapi_versions import VERSIONS, in_version, merge_kinds_of_nothing
 
 Json = dict[str, Any]
+
+# Stands for the address that the request for the document came to.
+ANY_SERVER = "https://chat.example"
 
 _one_at_a_time = threading.Lock()
 
 
 class SchemaView(AsyncAPIView):
-    """The description of this API, as JSON or, with `?format=yaml`, as YAML."""
+    """The description of this API: `?version=3.1` or `3.2`, as JSON or, with `?format=yaml`, as YAML."""
 
     permission_classes = (AllowAny,)
     authentication_classes = ()
@@ -45,17 +52,24 @@ class SchemaView(AsyncAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
+        version = request.query_params.get("version", "3.1")
+        if version not in VERSIONS:
+            text = _("Choose one of {choices}.").format(choices=", ".join(VERSIONS))
+            raise ValidationError({"version": [text]})
         # Describing everything takes a while, and anybody may ask: once is enough.
         with _one_at_a_time:
-            content = _document(request.accepted_renderer.format)
+            content = _document(request.accepted_renderer.format, version)
+        here = request.build_absolute_uri(get_script_prefix()).rstrip("/")
+        content = content.replace(ANY_SERVER.encode(), here.encode())
         return HttpResponse(content, content_type=f"{request.accepted_media_type}; charset=utf-8")
 
 
 @functools.cache
-def _document(form: str) -> bytes:
+def _document(form: str, version: str) -> bytes:
     renderer = OpenApiYamlRenderer() if form == "yaml" else OpenApiJsonRenderer()
     with translation.override("en"):  # the language of all its descriptions
-        return bytes(renderer.render(SchemaGenerator().get_schema(request=None, public=True)))
+        document = SchemaGenerator().get_schema(request=None, public=True)
+    return bytes(renderer.render(in_version(document, version)))
 
 
 class DocsView(SpectacularSwaggerSplitView):
@@ -86,6 +100,8 @@ def complete(result: Json, generator: Any, request: Any, public: bool) -> Json:
         if operation["operationId"] in REVALIDATED:
             _add_revalidation(operation)
         _add_links(operation)
+    merge_kinds_of_nothing(result)
+    result["servers"] = [{"url": ANY_SERVER}]
     result["paths"] |= OTHER_PATHS
     components = result["components"]
     for name in ALWAYS_WHOLE:
@@ -124,7 +140,7 @@ def _add_refusal(operation: Json, status: int, code: str, text: Text) -> None:
 
 def _refusal(status: int, code: str, text: Text) -> Json:
     examples = {example_name(code): {"summary": code, "value": {"error": text, "code": code}}}
-    content = {"schema": {"$ref": "#/components/schemas/Error"}, "examples": examples}
+    content = {"schema": {"$ref": "#/components/schemas/ErrorResponse"}, "examples": examples}
     return {"description": DESCRIPTIONS[status], "content": {"application/json": content}}
 
 
@@ -228,7 +244,7 @@ METRICS_TOKEN: Json = {
 
 # --- what is described by hand: views that are not DRF's ---------------------------------------------------
 
-_STATE: Json = {"enum": ["ok", "unavailable"]}
+_STATE: Json = {"type": "string", "enum": ["ok", "unavailable"]}
 READINESS: Json = {
     "type": "object",
     "properties": {"ready": {"type": "boolean"}, "database": _STATE, "redis": _STATE},
@@ -288,7 +304,13 @@ OTHER_PATHS: Json = {
             {
                 "name": "format",
                 "in": "query",
-                "schema": {"enum": ["json", "yaml"], "default": "json"},
+                "schema": {"type": "string", "enum": ["json", "yaml"], "default": "json"},
+            },
+            {
+                "name": "version",
+                "in": "query",
+                "description": "The version of OpenAPI.",
+                "schema": {"type": "string", "enum": [*VERSIONS], "default": "3.1"},
             },
             {"$ref": "#/components/parameters/AcceptLanguage"},
         ],

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
+
+from chatproject.openapi_versions import in_version
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 # What every answer's stream may say, by the contract.
@@ -146,7 +149,7 @@ def test_every_refusal_has_the_one_shape_and_an_example_that_fits(document):
             if int(status) < 400 or name == "GET /readyz":
                 continue
             content = response["content"]["application/json"]
-            assert content["schema"] == {"$ref": "#/components/schemas/Error"}, (name, status)
+            assert content["schema"] == {"$ref": "#/components/schemas/ErrorResponse"}, (name, status)
             assert content["examples"], (name, status)
             for example in content["examples"].values():
                 assert example["value"]["error"] and re.fullmatch(r"[a-z_]+", example["value"]["code"])
@@ -234,7 +237,12 @@ def test_an_undescribed_shape_would_be_noticed(document):
 
 @pytest.mark.parametrize(
     ("query", "media_type", "begins"),
-    [("", "application/json", "{"), ("?format=yaml", "application/vnd.oai.openapi", "openapi: 3.2.0")],
+    [
+        ("", "application/json", "{"),
+        ("?format=yaml", "application/vnd.oai.openapi", "openapi: 3.1.0"),
+        ("?format=yaml&version=3.1", "application/vnd.oai.openapi", "openapi: 3.1.0"),
+        ("?format=yaml&version=3.2", "application/vnd.oai.openapi", "openapi: 3.2.0"),
+    ],
 )
 def test_everybody_gets_the_document(sqlite_server, query, media_type, begins):
     with sqlite_server.client() as client:
@@ -245,11 +253,90 @@ def test_everybody_gets_the_document(sqlite_server, query, media_type, begins):
     assert response.text.startswith(begins)
 
 
-def test_the_page_can_be_asked_for_its_methods(sqlite_server):
+def test_an_unknown_version_is_refused_by_name(sqlite_server):
     with sqlite_server.client() as client:
-        response = client.options("/api/docs")
+        refused = client.get("/api/schema?version=3.0")
 
-    assert (response.status_code, response.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert refused.status_code == 400
+    assert "3.1, 3.2" in refused.json()["fields"]["version"][0]
+
+
+@pytest.mark.parametrize("version", ["3.1", "3.2"])
+def test_the_document_names_the_server_that_gave_it(sqlite_server, version):
+    with sqlite_server.client() as client:
+        given = client.get(f"/api/schema?version={version}").json()
+        elsewhere = client.get(f"/api/schema?version={version}", headers={"Host": "localhost:81"}).json()
+
+    assert given["servers"] == [{"url": sqlite_server.base_url}]
+    assert elsewhere["servers"] == [{"url": "http://localhost:81"}]
+
+
+# --- 3.1, which clients are generated from -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def older(document: dict[str, Any]) -> dict[str, Any]:
+    """The document in 3.1; it breaks none of the rules of that version."""
+    older = in_version(document, "3.1")
+    validate_schema(older)
+    return older
+
+
+def nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from nodes(item)
+
+
+def test_both_versions_describe_the_same_operations(document, older):
+    assert document["openapi"] == "3.2.0"
+    assert older["openapi"] == "3.1.0"
+    assert [name for name, _ in operations(older)] == [name for name, _ in operations(document)]
+    assert set(older["components"]["schemas"]) == set(document["components"]["schemas"])
+
+
+def test_no_name_hides_a_class_of_every_language(older):
+    assert {"Error", "Exception", "Object", "Response"}.isdisjoint(older["components"]["schemas"])
+
+
+def test_older_generators_understand_every_word(older):
+    for node in nodes(older["components"]["schemas"]):
+        assert "const" not in node
+        assert "nullable" not in node  # of 3.0
+    for name, operation in operations(older):
+        for response in operation["responses"].values():
+            media_types = list(response.get("content", {}))
+            assert not any("itemSchema" in content for content in response.get("content", {}).values()), name
+            # The first one becomes the model that a generated function returns.
+            assert "application/json" not in media_types[1:], name
+        bodies = operation.get("requestBody", {}).get("content", {"application/json": None})
+        assert list(bodies) == ["application/json"], name
+
+
+def test_a_text_that_may_be_empty_is_one_text(older):
+    schemas = older["components"]["schemas"]
+
+    assert schemas["User"]["properties"]["email"] == {
+        "type": "string",
+        "maxLength": 254,
+        "title": "Email address",
+    }
+    assert schemas["LanguageEnum"]["enum"] == ["zh-hans", "en", ""]
+    assert schemas["AskRequest"]["properties"]["provider"]["type"] == ["string", "null"]
+    assert {"BlankEnum", "NullEnum"}.isdisjoint(schemas)
+
+
+def test_events_are_a_union_told_apart_by_their_type(older):
+    union = older["components"]["schemas"]["StreamEvent"]
+
+    assert union["discriminator"]["propertyName"] == "type"
+    assert set(union["discriminator"]["mapping"]) == EVENTS
+    for name, reference in union["discriminator"]["mapping"].items():
+        event = resolve(older, reference)
+        assert {"$ref": reference} in union["oneOf"]
+        assert event["properties"]["type"]["enum"] == [name]
+        assert "type" in event["required"]
 
 
 def test_the_page_shows_every_operation_under_the_security_policy(document, page, sqlite_server):
