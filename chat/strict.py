@@ -6,11 +6,10 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from providers.text import clean_text
+from providers.text import shown_name
 
-# How many unknown names an error tells, and how much of each.
+# How many unknown names an error tells.
 MOST_NAMES = 20
-NAME_CHARS = 100
 
 
 class Strict(serializers.Serializer[Any]):
@@ -18,10 +17,7 @@ class Strict(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
-        refused = {
-            clean_text(str(name)[:NAME_CHARS]): [_("There is no such field.")]
-            for name in unknown[:MOST_NAMES]
-        }
+        refused = {shown_name(str(name)): [_("There is no such field.")] for name in unknown[:MOST_NAMES]}
         try:
             value = super().to_internal_value(data)
         except serializers.ValidationError as exc:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncGenerator, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,8 @@ from providers.text import clean_text
 
 _KEY = re.compile(r"[A-Za-z0-9:_-]{1,128}")
 STOP_SECONDS = 5
+# Conversations without a message count towards no other limit.
+NEW_SESSIONS_RATE = "120/m"
 
 
 def session_id_of(text: str | None) -> UUID:
@@ -398,6 +400,7 @@ class ChatSessionViewSet(AsyncAPIView, GenericViewSet[ChatSession]):  # type: ig
     def create(self, request: Request) -> Response:
         data = _valid(NewSessionSerializer, request)
         user: Any = request.user  # IsAuthenticated let them in
+        limits.count(request, group="sessions", key=str(user.pk), rate=NEW_SESSIONS_RATE)
         provider, model = provider_and_model(user, None, data.get("provider") or "", data.get("model") or "")
         resolve(user, provider)
         services.get_mode(data["mode"])
@@ -450,11 +453,11 @@ def unchanged_since(request: Request) -> datetime | None:
         return None
     try:
         moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise ValidationError({"unchangedSince": [_("Send a time with its offset, such as an updatedAt.")]})
-    return moment
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # no time, or one that leads out of the calendar
+    raise ValidationError({"unchangedSince": [_("Send a time with its offset, such as an updatedAt.")]})
 
 
 def _session_cursor(session: ChatSession) -> list[str]:

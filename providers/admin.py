@@ -86,7 +86,8 @@ class ProviderConfigForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.fields["address"].initial = self.instance.base_url
         self.fields["server_name"].initial = self.instance.name
-        self.fields["extra_body"].empty_values = [None, ""]
+        if "extra_body" in self.fields:  # not in the form of somebody who may only look at it
+            self.fields["extra_body"].empty_values = [None, ""]
 
     def clean_address(self) -> str:
         return services.checked_url(self.cleaned_data["address"])
@@ -218,9 +219,16 @@ class ProviderConfigAdmin(NamedLookups, ShortSearch, admin.ModelAdmin):
     def stored_headers(self, row: ProviderConfig) -> str:
         return ", ".join(row.header_names) or self.get_empty_value_display()
 
+    def has_change_permission(self, request: HttpRequest, obj: ProviderConfig | None = None) -> bool:
+        # To lead a person's questions to another server is to read them.
+        personal = obj is not None and obj.user_id not in (None, request.user.pk)
+        may = super().has_change_permission(request, obj)
+        return may and (request.user.is_superuser or not personal)
+
     def get_readonly_fields(self, request: HttpRequest, obj: ProviderConfig | None = None) -> Any:
-        # A key is bound to its user and its provider: both are chosen once.
-        return [*self.readonly_fields, *(("user", "provider") if obj else ())]
+        # A key is bound to its user and its provider: both are chosen once. Superusers alone choose a user.
+        chosen = {"user", "provider"} if obj else set() if request.user.is_superuser else {"user"}
+        return [*self.readonly_fields, *sorted(chosen)]
 
     def get_fields(self, request: HttpRequest, obj: ProviderConfig | None = None) -> Any:
         hidden = set() if obj is None else {"slug"} if obj.is_server else {"slug", "server_name", "protocol"}
@@ -239,7 +247,8 @@ class ModelEntryForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["extra_body"].empty_values = [None, ""]
+        if "extra_body" in self.fields:  # not in the form of somebody who may only look at it
+            self.fields["extra_body"].empty_values = [None, ""]
 
     def clean_extra_body(self) -> dict[str, Any]:
         return services.checked_body(_object(self.cleaned_data["extra_body"]))

@@ -40,12 +40,12 @@ _REFUSED = frozenset(
         "upgrade",
         "via",
         "x-api-key",
+        "true-client-ip",
         "x-client-ip",
         "x-goog-api-key",
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
-        "x-original-url",
         "x-real-ip",
         "x-rewrite-url",
     }
@@ -56,7 +56,10 @@ _REFUSED_BEGINNINGS = (
     "proxy-",
     "sec-",
     "x-aws-ec2-metadata",
+    "cf-",
+    "remote-",
     "x-forwarded",
+    "x-original-",
     "x-google-metadata",
 )
 

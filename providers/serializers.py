@@ -23,7 +23,7 @@ from providers.services import (
     checked_server_name,
     checked_url,
 )
-from providers.text import clean_text
+from providers.text import shown_name
 
 T = TypeVar("T")
 # Twice as many as may be stored: all of them taken away, and as many others in their place.
@@ -74,7 +74,7 @@ class AccessSerializer(serializers.Serializer[Any]):
         unknown = set(self.initial_data) - set(self.fields) - GIVEN
         if unknown:
             raise serializers.ValidationError(
-                {_shown(name): [_("There is no such field.")] for name in sorted(unknown)[:MOST_UNKNOWN]}
+                {shown_name(name): [_("There is no such field.")] for name in sorted(unknown)[:MOST_UNKNOWN]}
             )
         return attrs
 
@@ -204,11 +204,6 @@ def by_wire_name(exc: DjangoValidationError) -> serializers.ValidationError:
     """Return a service's refusal under the names that the API has for the fields."""
     fields = exc.message_dict
     return serializers.ValidationError({_NAMES.get(name, name): texts for name, texts in fields.items()})
-
-
-def _shown(name: str) -> str:
-    """Return a field's name as an answer can repeat it."""
-    return clean_text(name[:100])
 
 
 def _checked(check: Callable[[Any], T], value: Any) -> T:

@@ -29,6 +29,11 @@ def clean_text(text: str) -> str:
     return _UNSTORABLE.sub(_REPLACEMENT, _PAIR.sub(_join_pair, text))
 
 
+def shown_name(name: str) -> str:
+    """Return a name that a client made up as an error can repeat it: short, on one line, left to right."""
+    return "".join(char if char.isprintable() else _REPLACEMENT for char in clean_text(name[:100]))
+
+
 def _join_pair(match: re.Match[str]) -> str:
     return match[0].encode("utf-16", "surrogatepass").decode("utf-16")
 

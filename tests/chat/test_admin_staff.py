@@ -18,6 +18,7 @@ from rest_framework.exceptions import PermissionDenied
 
 from accounts.models import User
 from chat.models import ChatSession
+from providers.models import ProviderConfig
 from providers.views import settings_owner
 
 pytestmark = pytest.mark.django_db
@@ -240,6 +241,8 @@ def test_a_member_of_staff_cannot_take_more_rights() -> None:
     assert 'name="is_superuser"' not in own
     for rest in ("password/", "delete/"):
         assert client.get(f"/admin/accounts/user/{boss.pk}/{rest}").status_code == 403
+    # With another's password one would read what they wrote.
+    assert client.get(f"/admin/accounts/user/{other.pk}/password/").status_code == 403
     changed = client.post(
         f"/admin/accounts/user/{other.pk}/change/",
         {"username": "other", "is_active": "on", "is_superuser": "on", "is_staff": "on", "language": "en"},
@@ -251,6 +254,19 @@ def test_a_member_of_staff_cannot_take_more_rights() -> None:
         False,
         False,
     )
+
+
+def test_a_persons_own_settings_are_led_to_no_other_server_by_staff() -> None:
+    other = User.objects.create_user("other")
+    row = ProviderConfig.objects.create(user=other, provider="openai")
+    shared = ProviderConfig.objects.create(user=None, provider="openai")
+    client = signed_in(staff(*(f"{action}_providerconfig" for action in ("view", "add", "change"))))
+
+    page = "/admin/providers/providerconfig/{}/change/"
+    assert 'name="address"' not in client.get(page.format(row.pk)).content.decode()
+    assert client.post(page.format(row.pk), {"address": "https://example.com"}).status_code == 403
+    assert 'name="address"' in client.get(page.format(shared.pk)).content.decode()
+    assert 'name="user"' not in client.get("/admin/providers/providerconfig/add/").content.decode()
 
 
 def test_the_groups_are_made_once_and_kept(capsys: pytest.CaptureFixture[str]) -> None:

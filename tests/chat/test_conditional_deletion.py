@@ -1,7 +1,13 @@
 """A deletion that depends on the conversation being unchanged."""
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+from rest_framework.exceptions import ValidationError
+
+from chat.views import unchanged_since
 from tests.server import User
 from tests.upstream import Hold, Upstream
 
@@ -79,3 +85,13 @@ def test_another_offset_names_the_same_moment(alice: User) -> None:
 
     assert deletion(alice, f"sessions/{session}", earlier) == (409, "session_changed")
     assert deletion(alice, f"sessions/{session}", there) == (200, "")
+
+
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "soon", "2026-01-01T00:00:00"]
+)
+def test_a_time_out_of_the_calendar_is_refused(moment):
+    request: Any = SimpleNamespace(query_params={"unchangedSince": moment})
+
+    with pytest.raises(ValidationError):
+        unchanged_since(request)
