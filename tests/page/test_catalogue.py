@@ -25,7 +25,7 @@ def texts_of_python(source: str) -> Iterator[str]:
 
 def texts_of_template(source: str) -> Iterator[str]:
     found = re.finditer(
-        r"""(?:gettext|_)\((?:u)?((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))\)""", templatize(source)
+        r"""(?:n?gettext|_)\((?:u)?((?:'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"))[,)]""", templatize(source)
     )
     for match in found:
         yield ast.literal_eval(match[1])
@@ -45,7 +45,8 @@ def all_texts() -> set[str]:
 def catalogue() -> dict[str, str]:
     entries = {}
     for block in CATALOGUE.read_text().split("\n\n"):
-        strings = re.findall(r'^(msgid|msgstr) ((?:".*"\n?)+)', block, re.M)
+        # Chinese has one form for one and for many: the form of a plural is that of its singular.
+        strings = re.findall(r'^(msgid|msgstr)(?:\[0\])? ((?:".*"\n?)+)', block, re.M)
         entry = {
             name: "".join(ast.literal_eval(line) for line in lines.split("\n") if line)
             for name, lines in strings
@@ -79,7 +80,8 @@ def test_the_compiled_catalogue_is_not_stale():
     with CATALOGUE.with_suffix(".mo").open("rb") as file:
         compiled = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]  # what it has read
 
-    assert {text: words for text, words in compiled.items() if text} == {
+    singular = {text[0] if isinstance(text, tuple) else text: words for text, words in compiled.items()}
+    assert {text: words for text, words in singular.items() if text} == {
         text: words for text, words in catalogue().items() if text
     }
 

@@ -219,7 +219,7 @@ def test_a_long_conversation_opens_at_its_end_and_goes_on_upwards(desk: Desk):
     )
 
     expect(desk.page.locator(".message")).to_have_count(242)
-    expect(desk.page.get_by_text("Earlier messages")).to_have_count(0)
+    expect(desk.page.get_by_role("link", name="Earlier messages")).to_have_count(0)
     ids = desk.page.eval_on_selector_all(".message", "(all) => all.map((one) => one.id)")
     assert ids == sorted(set(ids))
 
