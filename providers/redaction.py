@@ -21,6 +21,8 @@ _MAX_LOOKED_AT = 4 * _MAX_SHOWN
 MAX_WORDS = 8 * _MAX_DETAIL
 
 _MASK = "***"
+# The user and the password in an address; a password may hold an `@`.
+_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/]+@", re.I)
 _ECHOED = re.compile(r"(\b(?:api.?key|bearer)\b[^:=]{0,20}[:=]?\s+)(?=\S*[\d_-])\S{8,}", re.I)
 _KEY_SHAPED = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|AIza|hf|nvapi|Bearer)[-_ ]?[A-Za-z0-9_\-.]{8,}"
@@ -72,7 +74,7 @@ def _masked(text: str, secrets: tuple[str, ...], most: int) -> str:
     for secret in secrets:
         text = _without(text, secret)
     text = " ".join(_MASK if _MASK in word else word for word in text.split(" "))
-    for pattern, with_ in ((_ECHOED, rf"\1{_MASK}"), (_KEY_SHAPED, _MASK)):
+    for pattern, with_ in ((_USER_INFO, rf"\1{_MASK}@"), (_ECHOED, rf"\1{_MASK}"), (_KEY_SHAPED, _MASK)):
         text = pattern.sub(with_, text)
     return text
 
@@ -107,7 +109,6 @@ _HEADER = re.compile(
 )
 _PRIVATE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]{1,40}-----.*", re.S), _MASK),
-    (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/@]+@", re.I), rf"\g<scheme>{_MASK}@"),
     (_HEADER, rf"\g<name>\g<cookie>{_MASK}"),
     (_ASSIGNED, rf"\g<name>{_MASK}"),
     (re.compile(r"\b(?:basic|bearer|digest)\s+(?=\S*[\d=+/])[\w+/=.~-]{6,}", re.I), _MASK),

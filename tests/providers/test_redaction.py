@@ -30,6 +30,18 @@ def test_nothing_that_looks_like_a_key_is_kept(text):
         assert secret not in left
 
 
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("postgres://root:pw@db.example.com:5432/x failed", "postgres://***@db.example.com:5432/x failed"),
+        ("proxy http://alice:p@ss@relay.example.com refused", "proxy http://***@relay.example.com refused"),
+        ("see https://example.com/@alice?b=1", "see https://example.com/@alice?b=1"),
+    ],
+)
+def test_a_password_in_an_address_gets_neither_into_a_log_nor_to_the_person(said, left):
+    assert (redact(said), redact_for_person(said)) == (left, left)
+
+
 def test_what_a_provider_said_is_kept_to_one_short_line():
     assert redact("a\r\n2026-01-01 ERROR forged\x1b[31m\u2028line" + "x" * 5000).startswith(
         "a 2026-01-01 ERROR forged"
