@@ -3,9 +3,7 @@
 from typing import Any
 
 from ..base import ServedBy, StreamPart
-from ..text import clean_text
 
-MAX_NAME_CHARS = 200
 # A string of more is no number of tokens.
 _MOST_DIGITS = 24
 
@@ -35,5 +33,5 @@ def served_by(name: Any, before: str, parts: list[StreamPart]) -> str:
     """Tell of the model that answers where that is told for the first time; return its name."""
     if before or not isinstance(name, str) or not name:
         return before
-    parts.append(ServedBy(clean_text(name[:MAX_NAME_CHARS])))
+    parts.append(ServedBy(name.strip()))
     return name

@@ -25,6 +25,7 @@ from ..base import (
     Output,
     ReasoningDelta,
     ReasoningEnd,
+    ServedBy,
     StreamPart,
     TextDelta,
 )
@@ -43,6 +44,7 @@ from ..errors import (
 from ..frames import Frame, Framed, learn
 from ..redaction import seal
 from ..retries import may_repair, pause_before_retry
+from ..served import is_fit
 from ..sse import Event
 from ..text import clean_text, load_json, load_lines
 from ..transport import Stream, get_json, limits, secrets_in
@@ -209,6 +211,8 @@ async def read_answer(
                                     if kept := part.text[: most - chars]:
                                         yield type(part)(kept)
                                     raise AnswerTooLarge(f"more than {most} characters")
+                            elif isinstance(part, ServedBy) and not is_fit(part.model, secrets):
+                                continue
                             if own is not None:
                                 note(part)
                             yield part
@@ -229,6 +233,8 @@ async def read_answer(
                 if isinstance(broken, AnswerTooLarge):
                     continue
                 chars += len(part.text)
+            elif isinstance(part, ServedBy) and not is_fit(part.model, secrets):
+                continue
             note(part)
             yield part
         try:

@@ -9,7 +9,7 @@ from django.utils import translation
 from chat import notices
 from chat.notices import notice_of
 from providers.base import FinishReason, Output
-from providers.served import another
+from providers.served import another, is_fit
 from tests.accounts.visitor import Visitor
 from tests.server import Server, User
 from tests.upstream import Raw, Reasoning, Step, Upstream
@@ -149,6 +149,67 @@ def test_a_longer_or_shorter_name_is_no_other_model(asked: str, named: str) -> N
 )
 def test_another_model_is_named(asked: str, named: str) -> None:
     assert another(asked, named) == named
+
+
+OWN_KEY = "m-sk-proj-own-key-of-alice-24680"
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "anthropic/claude-sonnet-4",
+        "claude-3-5-sonnet-v2@20241022",
+        "accounts/fireworks/models/llama-v3p1-8b",
+        "@cf/meta/llama-3.1-8b-instruct",
+        "ft:gpt-4o-mini-2024-07-18:acme::AbC123",
+        "/srv/models/qwen2.5-7b.gguf",
+        "Qwen3 8B Instruct",
+        "通义千问-plus",
+        "m-" * 100,
+    ],
+)
+def test_a_name_of_a_model_is_fit_to_be_kept(named: str) -> None:
+    assert is_fit(named, [OWN_KEY])
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        OWN_KEY,
+        f"model-{OWN_KEY[5:20]}",
+        OWN_KEY[::-1],
+        "model/value-of-a-header-97531",
+        "gpt-4o:sk-live-0123456789abcdef",
+        "ghp_0123456789abcdefghij",
+        "0af7651916cd43dd8448eb211c80319c",
+        "https://root:pw@models.example.com/x",
+        "<b>gpt-4o</b>",
+        "gpt-4o\u202eini",
+        "gpt-4o\n",
+        "gpt-4о",  # the last letter is Cyrillic
+        "gpt\0-4o",
+        "gpt\ud800",
+        "m-" * 100 + "m",
+        "",
+    ],
+)
+def test_a_name_that_may_hold_a_secret_or_is_no_models_is_not_kept(named: str) -> None:
+    assert not is_fit(named, [OWN_KEY, "value-of-a-header-97531"])
+
+
+def test_a_key_that_a_provider_names_as_its_model_is_neither_told_nor_stored(
+    server: Server, upstream: Upstream
+) -> None:
+    user = server.user()
+    user.put("/api/providers/custom/config", json={"baseUrl": upstream.base_url, "apiKey": OWN_KEY})
+    named = Raw(b"data: %b\n\n" % json.dumps({"model": OWN_KEY, "choices": []}).encode())
+    model = upstream.script(named, "Hi")
+
+    answer = user.stream("Hi", provider="custom", model=model)
+
+    assert answer.done["status"] == "complete"
+    assert "servedModel" not in answer.done
+    assert user.messages(answer.session["sessionId"])[-1]["servedModel"] is None
 
 
 def test_the_model_that_answered_is_told_stored_and_shown(
