@@ -11,6 +11,11 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent.parent
 
 
+@pytest.fixture(autouse=True)
+def _no_number_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
+
+
 def workers(config: pytest.Config, *arguments: str, **options: Any) -> int:
     chosen = SimpleNamespace(
         args=list(arguments), getoption=lambda name, default=None: options.get(name, default)
