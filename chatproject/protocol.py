@@ -10,7 +10,7 @@ import weakref
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from chatproject import request_ids
@@ -23,6 +23,9 @@ HEAD_SECONDS = 30
 BODY_SECONDS = 65
 # A client that sends its next requests early has to wait with more than this until it is their turn.
 AHEAD_BYTES = 16 << 10
+# After so much of one connection, the others have their turn.
+TURN_BYTES = 16 << 10
+TURN_PIECES = 64
 # A client that takes nothing of what waits for it is cut off after so long; so often we look.
 STALLED_SECONDS = 60
 LOOK_SECONDS = 15
@@ -69,7 +72,7 @@ class DirectWay:
 class HoldingFlow(FlowControl):
     """uvicorn's flow control, which goes on reading whenever a request asks for more of its body."""
 
-    is_ahead = False  # the client has sent so much of its next requests that no more is read
+    is_ahead = False  # so much has come and waits to be parsed that no more is read
 
     def resume_reading(self) -> None:
         if not self.is_ahead:
@@ -87,6 +90,7 @@ class BoundedProtocol(Http10Protocol):
     _has_body = False
     _deadline: asyncio.TimerHandle | None = None
     _deadline_seconds: float | None = None
+    _next_turn: asyncio.Handle | None = None
     _next_look: asyncio.TimerHandle | None = None
     _waiting: int | None = None  # bytes that the client had yet to take, and could only become fewer
     _waiting_since = 0.0
@@ -113,17 +117,24 @@ class BoundedProtocol(Http10Protocol):
         self._set_deadline()
 
     def _parse(self) -> None:
-        """Give the parser what has come, up to the end of a request that is not answered yet."""
+        """Give the parser a turn's share, up to the end of a request that is not answered yet."""
+        if self._next_turn is not None:
+            return
         framing = self._framing
+        size = pieces = 0
         try:
             while framing.waiting_bytes and not self.transport.is_closing():
                 if self._is_answering and not framing.in_body:
                     if framing.waiting_bytes > AHEAD_BYTES:
-                        self._flow.is_ahead = True
-                        self._flow.pause_reading()
+                        self._hold_reading()
+                    return
+                if size >= TURN_BYTES or pieces >= TURN_PIECES:
+                    self._hold_reading()
+                    self._next_turn = self.loop.call_soon(self._take_turn)
                     return
                 if not (piece := framing.next_piece()):
                     return
+                size, pieces = size + len(piece), pieces + 1
                 in_body, self._has_body = framing.in_body, False
                 self.parser.feed_data(piece)
                 if in_body and not self._has_body:
@@ -134,6 +145,21 @@ class BoundedProtocol(Http10Protocol):
             # What a callback raises comes out as the context of the parser's own error.
             cause = exc.__context__
             self._refuse(cause.status if isinstance(cause, Refused) else 400)
+
+    def _hold_reading(self) -> None:
+        self._flow.is_ahead = True
+        self._flow.pause_reading()
+
+    def _take_turn(self) -> None:
+        self._next_turn = None
+        if self.transport.is_closing():
+            return
+        self._flow.is_ahead = False
+        self._parse()
+        # An application that has yet to take much of a body resumes reading itself.
+        if self.cycle is None or self.cycle.response_complete or len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            self._flow.resume_reading()
+        self._set_deadline()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._framing.in_body:
@@ -160,7 +186,7 @@ class BoundedProtocol(Http10Protocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._flow.is_ahead = False
+        self._flow.is_ahead = self._next_turn is not None
         super().on_response_complete()
         if self.transport.is_closing():
             self._framing.drop()
@@ -216,8 +242,9 @@ class BoundedProtocol(Http10Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
-        if self._next_look is not None:
-            self._next_look.cancel()
+        for handle in (self._next_look, self._next_turn):
+            if handle is not None:
+                handle.cancel()
         self._framing.drop()
         super().connection_lost(exc)
 

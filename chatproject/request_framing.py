@@ -13,6 +13,12 @@ OVERHEAD_BYTES = 16 << 10
 # How much of a body is thrown away whose request has been answered already.
 UNWANTED_BYTES = 256 << 10
 
+# Some clients send an empty line behind a body. More of them before a request are refused.
+EMPTY_LINES = 4
+# The parser gets no more of a chunked body at once.
+PIECE_BYTES = 4 << 10
+
+EMPTY_LINE = b"\r\n"
 END_OF_HEAD = b"\r\n\r\n"
 # No request begins like this, or has such a line: there is no end of a head to wait for.
 _NO_HEAD = re.compile(rb"(?<!\r)\n|\A(?:\r\n)*[^A-Z\r]")
@@ -32,13 +38,14 @@ class Refused(Exception):
 class RequestFraming:
     """What has come of a connection's requests and has not been parsed yet."""
 
-    __slots__ = ("_body_left", "_held", "_overhead", "_searched", "_unwanted", "in_body")
+    __slots__ = ("_body_left", "_empty_lines", "_held", "_overhead", "_searched", "_unwanted", "in_body")
 
     def __init__(self) -> None:
         self._held = bytearray()
         self._searched = 0  # so much of it, without having found a head's end
         self.in_body = False
         self._body_left = 0
+        self._empty_lines = 0
         self._overhead = 0
         self._unwanted = 0
 
@@ -58,6 +65,7 @@ class RequestFraming:
         return self._next_of_body() if self.in_body else self._next_head()
 
     def _next_head(self) -> bytes:
+        self._skip_empty_lines()
         held = self._held
         end = held.find(END_OF_HEAD, max(0, self._searched - len(END_OF_HEAD) + 1))
         size = end + len(END_OF_HEAD) if end >= 0 else len(held)
@@ -71,15 +79,30 @@ class RequestFraming:
             head = _UPGRADE.sub(b"", head)
         return head
 
+    def _skip_empty_lines(self) -> None:
+        while self._held.startswith(EMPTY_LINE):
+            self._empty_lines += 1
+            if self._empty_lines > EMPTY_LINES:
+                raise Refused(400)
+            self._take(len(EMPTY_LINE))
+
     def _next_of_body(self) -> bytes:
         held = self._held
         if self._body_left == _UNTIL_NEXT_HEAD:
             # A chunked body ends with an empty line, too; the next request begins behind it.
-            end = held.find(END_OF_HEAD)
-            return self._take(end + len(END_OF_HEAD) if end >= 0 else len(held))
+            end = held.find(END_OF_HEAD, 0, PIECE_BYTES)
+            return self._take(end + len(END_OF_HEAD) if end >= 0 else self._size_before_end())
         piece = self._take(min(self._body_left, len(held)))
         self._body_left -= len(piece)
         return piece
+
+    def _size_before_end(self) -> int:
+        """Return how much can be taken without cutting an empty line that may end the body."""
+        size = min(len(self._held), PIECE_BYTES)
+        for length in range(len(END_OF_HEAD) - 1, 0, -1):
+            if self._held.endswith(END_OF_HEAD[:length], 0, size):
+                return size - length
+        return size
 
     def _take(self, size: int) -> bytes:
         self._searched = 0
@@ -92,6 +115,7 @@ class RequestFraming:
     def head_ended(self, headers: list[tuple[bytes, bytes]]) -> None:
         """Take note of how long the body is, which begins now; it may be empty."""
         self.in_body = True
+        self._empty_lines = 0
         self._overhead = self._unwanted = 0
         told = dict(headers)
         chunked = b"transfer-encoding" in told

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 
 from chatproject import protocol
 from chatproject.protocol import WAY, BoundedProtocol
-from chatproject.request_framing import HEADERS
+from chatproject.request_framing import EMPTY_LINES, HEADERS, PIECE_BYTES, RequestFraming
 from tests.server import Server
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -250,13 +250,22 @@ async def test_an_upgrade_is_ignored_and_its_body_is_read() -> None:
     ("sent", "status"),
     [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01", b"400"),
+        (b"\r\n" * 100_000, b"400"),
         (b"GET / HTTP/1.1\nHost: x\n\n", b"400"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400"),
         (b"CONNECT example.org:443 HTTP/1.1\r\n\r\n", b"400"),
         (b"GET / HTTP/1.1\r\n" + b"a:\r\n" * (HEADERS + 1) + b"\r\n", b"431"),
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 70_000 + b"\r\n\r\n", b"431"),
     ],
-    ids=["TLS", "bare line feeds", "HTTP/2", "a tunnel", "too many headers", "too long a head"],
+    ids=[
+        "TLS",
+        "empty lines",
+        "bare line feeds",
+        "HTTP/2",
+        "a tunnel",
+        "too many headers",
+        "too long a head",
+    ],
 )
 async def test_what_cannot_be_served_is_refused_at_once(sent: bytes, status: bytes) -> None:
     app = Application()
@@ -267,6 +276,55 @@ async def test_what_cannot_be_served_is_refused_at_once(sent: bytes, status: byt
         assert wire.written.count(b"HTTP/1.1") == 1
         assert wire.closed
         assert app.scopes == []
+
+
+async def test_a_few_empty_lines_before_each_request_are_ignored() -> None:
+    app = Application()
+    app.released.set()
+    async with connected(app) as (connection, wire):
+        connection.data_received((b"\r\n" * EMPTY_LINES + GET) * 3)
+        await settled(lambda: wire.written.count(b"HTTP/1.1 200") == 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [
+        (b"1\r\nx\r\n" * 40_000, 40_000),
+        (b"40000\r\n" + b"\r\n" * 0x20000 + b"\r\n", 0x40000),
+        ((b"1;" + b"e" * 15_000 + b"\r\nx\r\n") * 16, 16),
+    ],
+    ids=["chunks of a byte", "a chunk of empty lines", "extensions"],
+)
+async def test_a_costly_body_is_parsed_in_turns(
+    body: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Application()
+    app.released.set()
+    turns: list[list[int]] = []
+    feed, parse = RequestFraming.next_piece, BoundedProtocol._parse
+
+    def next_piece(framing: Any) -> bytes:
+        piece = feed(framing)
+        turns[-1].append(len(piece))
+        return piece
+
+    def begin(connection: BoundedProtocol) -> None:
+        turns.append([])
+        parse(connection)
+
+    monkeypatch.setattr(RequestFraming, "next_piece", next_piece)
+    monkeypatch.setattr(BoundedProtocol, "_parse", begin)
+    async with connected(app) as (connection, wire):
+        connection.data_received(POST + body + b"0\r\n\r\n")
+        assert not wire.reads
+        await settled(lambda: wire.written)
+        assert wire.written.endswith(b"\r\n\r\n%d" % size)
+        assert wire.reads
+        assert len(turns) > 10
+        assert all(
+            sum(turn) <= protocol.TURN_BYTES + PIECE_BYTES and len(turn) <= protocol.TURN_PIECES
+            for turn in turns
+        )
 
 
 # --- against a server -----------------------------------------------------------------------------
