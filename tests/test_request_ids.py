@@ -5,6 +5,7 @@ import logging
 import re
 import socket
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ def formatted(message: str, *args: Any) -> str:
 
 
 def test_no_text_begins_a_new_line_or_steers_a_terminal() -> None:
-    line = formatted("said %s", "a\nb\rc\x1b[31md\x85e\u2028f\x9bg\x7fh\tи 你好 \ud800")
+    line = Context().run(formatted, "said %s", "a\nb\rc\x1b[31md\x85e\u2028f\x9bg\x7fh\tи 你好 \ud800")
 
     assert line.endswith(r"a | b\x0dc\x1b[31md\x85e\u2028f\x9bg\x7fh\x09и 你好 \ud800")
     assert len(line.splitlines()) == 1
