@@ -205,8 +205,8 @@ def test_open_streams_hold_no_connection_and_no_thread(own_server: Server, upstr
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: user.stream("Hi"), range(64)))  # every thread has been needed once
         before = threads(own_server)
-        readers = list(pool.map(lambda _: RawReader(user, model), range(count)))
-        list(pool.map(lambda reader: reader.read_until("one "), readers))
+        # Sixteen at a time: what a thousand at the same moment cost is another question.
+        readers = list(pool.map(lambda _: begun(user, model), range(count)))
 
         grown = threads(own_server) - before
         url = own_server.environ.get("DATABASE_URL")
@@ -220,6 +220,12 @@ def test_open_streams_hold_no_connection_and_no_thread(own_server: Server, upstr
     assert grown <= 4 * len(own_server.workers)
     for reader in readers:
         reader.leave("fin")
+
+
+def begun(user: User, model: str) -> RawReader:
+    reader = RawReader(user, model)
+    reader.read_until("one ")
+    return reader
 
 
 def files_allowed(server: Server) -> int:
