@@ -19,6 +19,12 @@ def paper(page: Page) -> str:
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 
+def choose(page: Page, theme: str) -> None:
+    """Choose a theme in the settings, and wait until the server has kept it."""
+    with page.expect_response("**/settings/theme"):
+        page.get_by_label(theme, exact=theme != "System").check()
+
+
 @pytest.mark.parametrize("page", [{"color_scheme": "light"}, {"color_scheme": "dark"}], indirect=True)
 def test_without_a_choice_the_device_decides(page, sqlite_server):
     page.goto(f"{sqlite_server.base_url}/accounts/login")
@@ -31,7 +37,7 @@ def test_without_a_choice_the_device_decides(page, sqlite_server):
 def test_a_choice_holds_at_once_and_from_then_on(desk: Desk):
     page = desk.page
     desk.open("/settings")
-    page.get_by_label("Light", exact=True).check()
+    choose(page, "Light")
 
     expect(page.locator("html")).to_have_attribute("data-theme", "light")
     assert paper(page) == PAPER["light"]
@@ -44,7 +50,7 @@ def test_a_choice_holds_at_once_and_from_then_on(desk: Desk):
 
     sign_in(page, desk.server, desk.user)
     desk.open("/settings")
-    page.get_by_label("System").check()
+    choose(page, "System")
     expect(page.locator("html")).not_to_have_attribute("data-theme", "light")
     assert paper(page) == PAPER["dark"]
     desk.open("/")
@@ -56,14 +62,12 @@ def test_the_admin_follows_the_choice(page, sqlite_server):
     sign_in(page, sqlite_server, sqlite_server.admin())
     for theme in ("light", "dark"):
         page.goto(f"{sqlite_server.base_url}/settings")
-        page.get_by_label(theme.capitalize(), exact=True).check()
+        choose(page, theme.capitalize())
         expect(page.locator("html")).to_have_attribute("data-theme", theme)
-        page.wait_for_load_state("networkidle")
         page.goto(f"{sqlite_server.base_url}/admin/")
         assert paper(page) == PAPER[theme]
     page.goto(f"{sqlite_server.base_url}/settings")
-    page.get_by_label("System").check()
-    page.wait_for_load_state("networkidle")
+    choose(page, "System")
 
 
 def test_it_is_chosen_by_a_form_and_follows_to_other_browsers(server: Server) -> None:
