@@ -29,7 +29,9 @@ async function changeTheme() {
   const complaint = one("#theme-errors");
   complaint.textContent = "";
   // Back at the settings it would lead, which nobody needs to load.
-  const sent = fetch(themes.action, { method: "POST", body: new FormData(themes), redirect: "manual" });
+  const body = new FormData(themes);
+  // It is sent to its end also where somebody leaves the page at once.
+  const sent = fetch(themes.action, { method: "POST", body, redirect: "manual", keepalive: true });
   const kept = await sent.then((answer) => answer.type === "opaqueredirect").catch(() => false);
   if (!kept) complaint.textContent = text("unexpected");
 }
