@@ -64,9 +64,9 @@ class Found:
     session: ChatSession | None
     known: IdempotencyKey | None
     count: int  # of what `Asked.counting` counts
-    everywhere: int  # so many of the user's answers are running,
-    here: int  # so many of them in this session
-    stored: int  # so many characters the user has stored, where that is limited
+    everywhere: int  # the number of the user's running answers
+    here: int  # the number of those in this session
+    stored: int  # the characters that the user has stored; 0 where they are not limited
     more: list[list[Any]]
 
 

@@ -140,7 +140,7 @@ class Reader:
         self.sent_at = now
         self.taken = 0  # of the answer's pieces, or `BEHIND`
         self.skip = 0  # and so many characters of the next
-        self.reasoning, self.content, _ = position  # so many characters of each
+        self.reasoning, self.content, _ = position  # characters of each that the reader has
         self.reset = False  # whether it has to be told to forget what it has
 
     def start_over(self) -> None:

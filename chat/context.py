@@ -33,8 +33,8 @@ def read(
 ) -> History:
     """Return what is sent of a session's chosen branch, up to `question`, or before the message `before`.
 
-    `question` is what is to be answered where it is not stored yet. `newest` is what has been read already,
-    the newest message first. `budget` is only asked where all that fits into so many tokens is sent.
+    `question` is given where it is not stored yet. `newest` holds the rows that were read already, the newest
+    message first. `budget` gives the number of tokens that may be sent; only a "full" conversation calls it.
     """
     own = [question] if question else []
     messages = session.messages.chosen()
@@ -59,13 +59,13 @@ def _counting(messages: QuerySet[Message]) -> QuerySet[Message]:
 
 
 def _newest(messages: QuerySet[Message], count: int) -> list[Row]:
-    """Return the newest so many messages, in order."""
+    """Return the newest `count` messages, oldest first."""
     rows = messages.order_by("-id").values_list(*COLUMNS)[:count]
     return [Row(*row) for row in rows][::-1]
 
 
 def _within(messages: QuerySet[Message], tokens: int) -> tuple[list[Row], bool]:
-    """Return the newest messages, in order, to just beyond so many tokens, and whether those are all."""
+    """Return the newest messages, oldest first, to just beyond `tokens`, and whether these are all."""
     rows: list[Row] = []
     while tokens >= 0:
         portion = _newest(messages.filter(id__lt=rows[0].id) if rows else messages, PORTION)

@@ -13,7 +13,7 @@ from uuid import uuid4
 HEADER = b"x-request-id"
 # Characters of UUIDs, trace ids and base64: none of them means anything in a header or in a line of the log.
 USABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-# The name of the extension by which a server adds a header to the response to come, whoever sends it.
+# The name of the extension by which a server adds a header to the next response.
 ADD_HEADER = "chat.add_header"
 
 Message = MutableMapping[str, Any]

@@ -12,7 +12,7 @@ Role = Literal["system", "user", "assistant"]
 class ChatMessage:
     role: Role
     content: str
-    # Everything up to this message will be sent again as it is: a provider that is told may keep it.
+    # Everything up to this message will be sent again unchanged, so a provider can cache it.
     keep: bool = False
 
 

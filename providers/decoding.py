@@ -10,7 +10,7 @@ from .frames import Frame
 from .sse import MAX_LINES, Decoder, Event, TooLong
 from .text import load_json, load_lines
 
-# A document with images may be so many times as long as one without.
+# A document with images may be longer than one without by this factor.
 _MOST_ELIDED = 16
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 

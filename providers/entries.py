@@ -58,7 +58,7 @@ def extra_body(access: ProviderAccess, model: str) -> dict[str, Any]:
     return merged(catalogue.find(rows, model) or {}, access.extra_body)
 
 
-# How many tokens a model of which nobody has said more is taken to read.
+# The context window that is assumed for an unknown model, in tokens.
 UNKNOWN_WINDOW = 16_384
 # Estimates are rough: so much of the window stays free.
 MARGIN = 0.1

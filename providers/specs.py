@@ -1,8 +1,8 @@
 """The providers, as data: where each is, which protocol it speaks, and what it suggests to begin with.
 
-Each base URL was checked on the day in `CHECKED`: against the page in `source` or, where that page could
-not be read, against public programs that use it. A provider that speaks a protocol we know is an entry here
-and nothing else; see `docs/adding-a-provider.md`.
+`source` is the provider's own page about its address. Most base URLs were compared, on the day in
+`CHECKED`, with public programs that use them, not with these pages. A provider that speaks a protocol we know
+is an entry here and nothing else; see `docs/adding-a-provider.md`.
 """
 
 from dataclasses import dataclass
@@ -303,7 +303,7 @@ SPECS = (
         name=_("Tencent Hunyuan"),
         protocol="openai",
         base_url="https://tokenhub.tencentmaas.com/v1",
-        source="https://cloud.tencent.com/document/product/1729/111007",
+        source="https://www.tencentcloud.com/document/product/1300/82345",
         key_page="https://console.cloud.tencent.com/hunyuan/api-key",
         key_variable="TENCENT_API_KEY",
         default_model="hy4",

@@ -30,7 +30,7 @@ def is_first(choice: dict[str, Any]) -> bool:
 
 
 def served_by(name: Any, before: str, parts: list[StreamPart]) -> str:
-    """Tell of the model that answers where that is told for the first time; return its name."""
+    """Add the name of the answering model to the parts when it first occurs; return the name."""
     if before or not isinstance(name, str) or not name:
         return before
     parts.append(ServedBy(name.strip()))

@@ -13,7 +13,7 @@ from .desk import Desk
 
 
 def talked(user: User, upstream: Upstream, turns: int) -> str:
-    """Return a conversation of so many questions and answers."""
+    """Return a conversation of that number of questions and answers."""
     model = upstream.script("ok")
     session = str(user.stream("question 0", "custom", model).session["sessionId"])
     for number in range(1, turns):

@@ -105,7 +105,7 @@ def test_a_server_that_is_deleted_is_gone_and_its_conversations_stay(alice: User
     refused = alice.post(f"/api/chat/sessions/{session}/regenerate", json={})
     assert (refused.status_code, refused.json()["code"]) == (400, "provider_unknown")
     assert [message["content"] for message in alice.messages(session)] == ["Hello", "Hi"]
-    # One that is made anew has nothing of the old one's.
+    # A server that is added again has nothing of the deleted one.
     again = alice.put(f"{PATH}/config", json={"baseUrl": upstream.base_url}).json()
     assert (again["name"], again["keyHint"], again["headerNames"]) == ("lab", "", [])
 

@@ -313,7 +313,7 @@ async def half_a_head(wire):
 
 
 def ending(end, *, after_requests: int):
-    """Answer so many requests over each connection, and end it on the next."""
+    """Answer a number of requests over each connection, and end it on the next."""
 
     async def answer(wire):
         before = wire.server.over_connection[wire.writer]

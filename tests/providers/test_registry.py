@@ -30,7 +30,7 @@ def test_every_provider_of_the_contract_is_there_in_its_order():
     assert [id_ for id_ in PROVIDERS if id_ in ids.split()] == ids.split()
 
 
-def test_every_base_url_says_the_page_it_was_checked_against():
+def test_every_base_url_names_the_providers_page_about_it():
     for spec in PROVIDERS.values():
         assert bool(spec.source) is bool(spec.base_url), spec.id
         if spec.base_url:

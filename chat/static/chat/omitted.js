@@ -17,7 +17,7 @@ export function showOmitted(conversation, context) {
   drawOmitted(conversation);
 }
 
-/** Draw the line anew where messages have come or gone. */
+/** Move the line after messages have been added or removed. */
 export function drawOmitted(conversation) {
   const { omitted = "0", firstSent } = conversation.dataset;
   all(".not-sent", conversation).forEach((line) => line.remove());
