@@ -28,7 +28,8 @@ from chat.models import ChatSession, Message, Mode
 from chat.titles import NEW_CHAT, title_of
 from chatproject.prepared import Both, atomic
 from providers.base import ChatMessage, ChatRequest, Usage
-from providers.entries import context_window, extra_body, output_limit, reading_budget
+from providers.entries import WITH_BODY, context_window, extra_body, output_limit, reading_budget
+from providers.models import ModelEntry
 from providers.registry import ProviderAccess
 from providers.resolve import CONFIGS, chosen, resolve
 
@@ -80,6 +81,7 @@ def open_turn(
         needed: list[Asking] = [
             (CONFIGS, (asked.user.pk, provider)),
             (statements.ENABLED_MODE, (mode,)),
+            (WITH_BODY, (provider,)),
         ]
         named = bool(provider)
         if session_id is not None:
@@ -87,7 +89,7 @@ def open_turn(
         found = look(asked, *needed, session_id=session_id)
         if replay := admit(asked, found):
             return replay
-        configs, modes, *newest = found.more
+        configs, modes, bodies, *newest = found.more
         messages = [Row(*row) for row in newest[0]] if newest else []
         session = found.session
         provider, model = provider_and_model(found.user, session, provider, model)
@@ -105,7 +107,8 @@ def open_turn(
         session.provider, session.model, session.mode = provider, model, mode
         _choose_context(session, found.user, context)
         question = _asked_now(message, uuid7(after=last))
-        turn = _turn(session, access, chosen_mode, question=question, newest=messages)
+        entries = bodies if named else None
+        turn = _turn(session, access, chosen_mode, question=question, newest=messages, entries=entries)
         _ask(asked, session, turn.opening, parent=last, message=message)
         return turn
 
@@ -266,6 +269,7 @@ def _turn(
     answers: UUID | None = None,
     continued: Message | None = None,
     newest: Sequence[Row] | None = None,
+    entries: Sequence[ModelEntry] | None = None,
 ) -> Turn:
     """Put together what the answer needs. It may ask the database, so it belongs to the transaction.
 
@@ -295,7 +299,7 @@ def _turn(
         max_output_tokens=output_limit(access.spec, model, mode.max_output_tokens),
         reasoning_effort=mode.reasoning_effort or None,
         context_window=context_window(access.spec, model),
-        extra_body=extra_body(access, model),
+        extra_body=extra_body(access, model, entries),
         continues=bool(own),
     )
     if continued is not None:

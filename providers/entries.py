@@ -1,5 +1,6 @@
 """What is known of models here: what staff say, and for the rest the shipped catalogue."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from chatproject.prepared import Select
@@ -50,11 +51,18 @@ def context_window(spec: ProviderSpec, model: str) -> int | None:
     return known(spec.id, model, stated(spec)).context_window
 
 
-def extra_body(access: ProviderAccess, model: str) -> dict[str, Any]:
-    """Return the fields that are added to a request. The settings win over the model's entry."""
+def extra_body(
+    access: ProviderAccess, model: str, entries: Sequence[ModelEntry] | None = None
+) -> dict[str, Any]:
+    """Return the fields that are added to a request. The settings win over the model's entry.
+
+    `entries` are the rows of `WITH_BODY` for this provider, where they were read already.
+    """
     if access.spec.personal or access.spec.protocol == "demo":
         return dict(access.extra_body)
-    rows = {row.model.lower(): row.extra_body for row in WITH_BODY.objects(access.spec.id)}
+    if entries is None:
+        entries = WITH_BODY.objects(access.spec.id)
+    rows = {row.model.lower(): row.extra_body for row in entries}
     return merged(catalogue.find(rows, model) or {}, access.extra_body)
 
 

@@ -26,7 +26,7 @@ def is_fit(name: str, secrets: Iterable[str]) -> bool:
 
 def another(asked: str, named: str) -> str:
     """Return the name of the model that answered if that is another one than was asked, else ""."""
-    if not named or _plain(named) == _plain(asked):
+    if not named or named == asked or _plain(named) == _plain(asked):
         return ""
     return named
 

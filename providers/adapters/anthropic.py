@@ -98,6 +98,7 @@ class AnthropicAdapter:
             ),
             MessagesReader,
             headers=self._headers,
+            asked=request.model,
             repair=lambda fault: repair(body, fault, request, tried),
             on_text=request.on_text,
         )

@@ -89,6 +89,7 @@ class GeminiAdapter:
             lambda: stream_events(self._client, self._url(request.model), headers=self._headers, body=body),
             GeminiReader,
             headers=self._headers,
+            asked=request.model,
             repair=lambda fault: drop_thinking(body, fault),
             on_text=request.on_text,
         )

@@ -57,6 +57,7 @@ class OllamaAdapter:
             lambda: stream_lines(self._client, url, headers=self._headers, body=body),
             OllamaReader,
             headers=self._headers,
+            asked=request.model,
             repair=lambda fault: drop_thinking(body, fault),
             on_text=request.on_text,
             said=request.said,

@@ -135,6 +135,7 @@ class OpenAIAdapter:
             ),
             ChatReader,
             headers=self._headers,
+            asked=request.model,
             repair=lambda fault: drop_parameter(body, fault.parameter, tried),
             on_text=request.on_text,
             said=request.said,

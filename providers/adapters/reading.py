@@ -135,16 +135,18 @@ async def read_answer(
     new_reader: Callable[[], Reader],
     *,
     headers: Mapping[str, str],
+    asked: str = "",
     repair: Callable[[ProviderError], bool] = never,
     on_text: Callable[[str], None] | None = None,
     said: Callable[[], str] | None = None,
 ) -> AsyncGenerator[StreamPart, None]:
-    """Ask, and yield the answer's parts, `Finished` last; `on_text` and `said` are the request's.
+    """Ask the model `asked`, and yield the answer's parts, `Finished` last.
 
     Asks again, a few times at most, as long as not a word has been passed on:
     where the fault may pass by itself, or where `repair` could change the
     question so that the provider will take it. `headers` are those it is asked
     with: what the provider says went wrong must not repeat the key in them.
+    `on_text` and `said` are the request's.
     """
     secrets = secrets_in(headers)
     loop = asyncio.get_running_loop()
@@ -211,7 +213,11 @@ async def read_answer(
                                     if kept := part.text[: most - chars]:
                                         yield type(part)(kept)
                                     raise AnswerTooLarge(f"more than {most} characters")
-                            elif isinstance(part, ServedBy) and not is_fit(part.model, secrets):
+                            elif (
+                                isinstance(part, ServedBy)
+                                and part.model != asked
+                                and not is_fit(part.model, secrets)
+                            ):
                                 continue
                             if own is not None:
                                 note(part)
@@ -233,7 +239,7 @@ async def read_answer(
                 if isinstance(broken, AnswerTooLarge):
                     continue
                 chars += len(part.text)
-            elif isinstance(part, ServedBy) and not is_fit(part.model, secrets):
+            elif isinstance(part, ServedBy) and part.model != asked and not is_fit(part.model, secrets):
                 continue
             note(part)
             yield part

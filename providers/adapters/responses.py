@@ -37,6 +37,7 @@ class ResponsesAdapter(OpenAIAdapter):
             lambda: stream_events(self._client, url, headers=self._headers, body=body),
             ResponsesReader,
             headers=self._headers,
+            asked=request.model,
             repair=lambda fault: drop_parameter(body, fault.parameter),
             on_text=request.on_text,
         )
